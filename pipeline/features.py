@@ -1,0 +1,23 @@
+"""SAE -> features: the sparse codes of every patch of both splits."""
+
+from omegaconf import DictConfig
+
+from pipeline import stage
+
+
+@stage("features")
+def main(cfg: DictConfig) -> None:
+    from saev.activations import Store
+    from saev.features import encode_store
+    from saev.files import new_directory
+    from saev.sae import load_sae
+    from saev.sae.checkpoint import load_config
+
+    sae, layer = load_sae(cfg.sae_dir), load_config(cfg.sae_dir)["layer"]
+    with new_directory(cfg.codes) as out:
+        for split, path in cfg.acts.items():
+            encode_store(sae, Store(path), layer, out / f"{split}.safetensors")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""The visual towers of open_clip."""
+
+from torch import Tensor, nn
+
+from saev.backbones.backbone import Backbone
+from saev.backbones.timm import TimmVit
+from saev.data.preprocess import Preprocess
+from saev.errors import SaevError
+
+
+class OpenClipVit(Backbone):
+    """open_clip's own `VisionTransformer`: cls token, pre-norm, projection to the text space."""
+
+    def __init__(self, visual: nn.Module, *, name: str, preprocess: Preprocess):
+        if visual.attn_pool is not None:
+            raise SaevError(f"{name} pools by attention (CoCa), which has no final patch tokens to read")
+        super().__init__(
+            visual, name=name, preprocess=preprocess,
+            patch=tuple(visual.patch_size), n_special=1, d=visual.conv1.out_channels,
+        )  # fmt: skip
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        return self.model.transformer.resblocks
+
+    def embed(self, images: Tensor) -> Tensor:
+        return self.model._embeds(images)
+
+    def norm(self, tokens: Tensor) -> Tensor:
+        # A per-token LayerNorm commutes with picking a token but not with averaging them.
+        return tokens if self.model.final_ln_after_pool else self.model.ln_post(tokens)
+
+    def output(self, tokens: Tensor) -> Tensor:
+        pooled, _ = self.model._global_pool(tokens)
+        if self.model.final_ln_after_pool:
+            pooled = self.model.ln_post(pooled)
+        return pooled if self.model.proj is None else pooled @ self.model.proj
+
+
+def open_clip_vit(*, model: str, pretrained: str | None = None) -> Backbone:
+    """Build the visual tower of an open_clip model.
+
+    Args:
+        model: open_clip's name (`ViT-B-16`) or a hub id (`hf-hub:imageomics/bioclip`).
+        pretrained: open_clip's tag (`openai`, `laion2b_s34b_b88k`), a local weights file, or null for a
+            hub id, whose weights come with it.
+
+    Raises:
+        SaevError: the model or its weights cannot be had.
+    """
+    import open_clip
+
+    try:
+        clip = open_clip.create_model(model, pretrained=pretrained, weights_only=True)
+    except Exception as error:
+        raise SaevError(f"open_clip model {model!r} ({pretrained}) cannot be built: {str(error).splitlines()[0]}") from None
+    name = f"open_clip/{model}" + (f"/{pretrained}" if pretrained else "")
+    cfg = clip.visual.preprocess_cfg
+    size = cfg["size"] if isinstance(cfg["size"], (tuple, list)) else (cfg["size"], cfg["size"])
+    preprocess = Preprocess(size=tuple(size), mean=tuple(cfg["mean"]), std=tuple(cfg["std"]), interpolation=cfg["interpolation"])
+    if hasattr(clip.visual, "trunk"):  # SigLIP and others: a timm ViT and a head
+        return TimmVit(clip.visual.trunk, name=name, preprocess=preprocess, head=clip.visual.head)
+    return OpenClipVit(clip.visual, name=name, preprocess=preprocess)

@@ -1,0 +1,108 @@
+"""Mosaic: labelled scenes cut from 16 real photographs that need no download."""
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from saev.data.sample import Sample
+from saev.files import fingerprint
+from saev.options import check_choice, check_int
+
+# class -> (package, file); all are bundled with scikit-image and scikit-learn.
+PHOTOGRAPHS = {
+    "brick": ("skimage", "data/brick.png"),
+    "grass": ("skimage", "data/grass.png"),
+    "gravel": ("skimage", "data/gravel.png"),
+    "coins": ("skimage", "data/coins.png"),
+    "cat": ("skimage", "data/chelsea.png"),
+    "coffee": ("skimage", "data/coffee.png"),
+    "astronaut": ("skimage", "data/astronaut.png"),
+    "hubble": ("skimage", "data/hubble_deep_field.jpg"),
+    "tissue": ("skimage", "data/ihc.png"),
+    "moon": ("skimage", "data/moon.png"),
+    "page": ("skimage", "data/page.png"),
+    "retina": ("skimage", "data/retina.jpg"),
+    "rocket": ("skimage", "data/rocket.jpg"),
+    "motorcycle": ("skimage", "data/motorcycle_left.png"),
+    "temple": ("sklearn", "datasets/images/china.jpg"),
+    "flower": ("sklearn", "datasets/images/flower.jpg"),
+}
+
+TRAIN_SHARE = 0.6
+"""Training crops come from this left share of each photograph, validation crops from the rest."""
+
+
+class Mosaic:
+    """Scenes of 2 to 5 Voronoi regions, each filled with a random crop of one photograph.
+
+    Scene i is a pure function of (seed, split, i). Region classes are drawn without
+    replacement. A crop is a square of 0.35 to 1.0 times the short side of its split's
+    part of the photograph, flipped at random, resampled to the whole scene and seen
+    through its region. The image label is the class of the largest region.
+
+    Args:
+        split: `train` or `val`; the two never share a pixel of a photograph.
+        n: number of scenes.
+        size: side of the square scene in pixels.
+        seed: scenes of different seeds are unrelated.
+    """
+
+    classes = tuple(PHOTOGRAPHS)
+
+    def __init__(self, *, split: str, n: int, size: int = 224, seed: int = 0):
+        check_choice("split", split, ("train", "val"))
+        check_int("n", n, low=1)
+        check_int("size", size, low=32)
+        check_int("seed", seed, low=0)
+        self.split, self.n, self.size, self.seed = split, n, size, seed
+        self.fingerprint = fingerprint(["mosaic", 1, split, n, size, seed])
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, i: int) -> Sample:
+        if not 0 <= i < self.n:
+            raise IndexError(i)
+        rng = np.random.default_rng([self.seed, self.split == "val", i])
+        n_regions = int(rng.integers(2, 6))
+        region_classes = rng.choice(len(self.classes), n_regions, replace=False)
+        region = _voronoi(rng.random((n_regions, 2)) * self.size, self.size)
+
+        image = np.empty((self.size, self.size, 3), np.uint8)
+        for r, c in enumerate(region_classes):
+            crop = _random_crop(rng, _part(self.classes[c], self.split), self.size)
+            image[region == r] = crop[region == r]
+        area = np.bincount(region.ravel(), minlength=n_regions)
+        return Sample(image, int(region_classes[area.argmax()]), region_classes.astype(np.uint8)[region])
+
+
+def _voronoi(sites: np.ndarray, size: int) -> np.ndarray:
+    """(size, size) index of the nearest site (row, column) of each pixel centre."""
+    row, column = np.mgrid[:size, :size] + 0.5
+    distance = (row[..., None] - sites[:, 0]) ** 2 + (column[..., None] - sites[:, 1]) ** 2
+    return distance.argmin(-1)
+
+
+@cache
+def _part(name: str, split: str) -> Image.Image:
+    """The split's part of a photograph, shrunk to a short side of at most 448 px so that crops are quick."""
+    package, file = PHOTOGRAPHS[name]
+    # find_spec locates the file without importing the package.
+    with Image.open(Path(find_spec(package).submodule_search_locations[0], file)) as opened:
+        photograph = opened.convert("RGB")
+    width, height = photograph.size
+    edge = round(width * TRAIN_SHARE)
+    part = photograph.crop((0, 0, edge, height) if split == "train" else (edge, 0, width, height))
+    shrink = min(1.0, 448 / min(part.size))
+    return part.resize([round(side * shrink) for side in part.size], Image.Resampling.BICUBIC)
+
+
+def _random_crop(rng: np.random.Generator, part: Image.Image, size: int) -> np.ndarray:
+    side = rng.uniform(0.35, 1.0) * min(part.size)
+    left, top = (rng.random(2) * (np.array(part.size) - side)).tolist()
+    crop = part.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
+    pixels = np.asarray(crop)
+    return pixels[:, ::-1] if rng.random() < 0.5 else pixels

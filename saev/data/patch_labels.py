@@ -1,0 +1,29 @@
+"""From pixel labels to patch labels."""
+
+import numpy as np
+
+IGNORE = 255
+"""The label of a pixel or patch that counts in no statistic."""
+
+
+def majority_labels(pixel_labels: np.ndarray, grid: tuple[int, int], purity: float = 0.9) -> np.ndarray:
+    """Label each patch with its most frequent class, or IGNORE if that class covers less than `purity`.
+
+    Args:
+        pixel_labels: (h, w) uint8, with IGNORE where unknown; unknown pixels count against purity.
+        grid: (rows, columns) of patches; h and w must be multiples of them.
+        purity: required share of the patch's pixels, in [0, 1].
+
+    Returns:
+        (rows * columns,) uint8, row by row: the order of a ViT's patch tokens.
+    """
+    rows, columns = grid
+    h, w = pixel_labels.shape
+    if h % rows or w % columns:
+        raise ValueError(f"pixel labels of {h} x {w} do not divide into {rows} x {columns} patches")
+    patches = pixel_labels.reshape(rows, h // rows, columns, w // columns).swapaxes(1, 2).reshape(rows * columns, -1)
+    counts = np.zeros((len(patches), 256), np.int64)
+    np.add.at(counts, (np.arange(len(patches))[:, None], patches), 1)
+    counts[:, IGNORE] = 0
+    label, count = counts.argmax(1), counts.max(1)
+    return np.where(count >= max(purity * patches.shape[1], 1), label, IGNORE).astype(np.uint8)

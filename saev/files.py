@@ -1,0 +1,59 @@
+"""Writing results so that a reader never sees half of one."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def fingerprint(value: object) -> str:
+    """First 16 hex digits of the SHA-256 of `value` as canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """Write `value` as indented JSON, atomically; NaN is refused because JSON has none."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_directory(path: str | Path) -> Iterator[Path]:
+    """Yield an empty directory that becomes `path` on success and vanishes on failure."""
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        publish(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def publish(finished: Path, path: str | Path) -> None:
+    """Move the finished directory to `path`, replacing what is there."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(path, ignore_errors=True)
+    shutil.move(finished, path)
+
+
+def scratch(stage: str, config: object) -> Path:
+    """The resumable working directory of `stage` under `config`: `.scratch/<stage>/<fingerprint>`.
+
+    DVC deletes a stage's outputs before every run, so work that must survive a crash
+    lives here; the stage moves the result out, or removes it, on success.
+    """
+    path = Path(".scratch", stage, fingerprint(config))
+    path.mkdir(parents=True, exist_ok=True)
+    return path

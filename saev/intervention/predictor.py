@@ -1,0 +1,45 @@
+"""The model from the edited layer on: stored activations, plus a change, to class maps."""
+
+import torch
+from torch import Tensor
+
+from saev.activations.store import Store
+from saev.backbones.backbone import Backbone
+from saev.intervention.head import SegmentationHead
+from saev.precision import autocast
+
+BATCH = 16
+"""Images per pass; on a CPU larger batches fall out of the cache."""
+
+
+class Predictor:
+    """Class maps of the first `n` images of a store, with their patch tokens at `layer` changed.
+
+    Attributes:
+        patches: (n, p, d) float32 patch activations, unchanged.
+        labels: (n, p) uint8.
+    """
+
+    def __init__(self, backbone: Backbone, head: SegmentationHead, store: Store, layer: int, n: int, *, precision: str, device: str):
+        self.backbone, self.head, self.layer = backbone.to(device), head.to(device), layer
+        self.precision, self.device = precision, device
+        n = min(n, store.n_images)
+        self._tokens = torch.from_numpy(store.acts(layer)[:n]).float()
+        self.patches = self._tokens[:, store.n_special :]
+        self.labels = torch.from_numpy(store.patch_labels()[:n])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __call__(self, images: Tensor, change_bpd: Tensor | None = None) -> Tensor:
+        """Predicted class of every patch (b, p) of `images` (b,), with `change_bpd` (b, p, d) added."""
+        special = self.backbone.n_special
+        out = [torch.empty(0, self.labels.shape[1], dtype=torch.long)]
+        with torch.inference_mode(), autocast(self.precision, self.device):
+            for start in range(0, len(images), BATCH):
+                tokens = self._tokens[images[start : start + BATCH]]
+                if change_bpd is not None:
+                    tokens[:, special:] += change_bpd[start : start + BATCH]
+                final = self.backbone.suffix(tokens.to(self.device), self.layer)[:, special:].float()
+                out.append(self.head(final).argmax(-1).cpu())
+        return torch.cat(out)

@@ -1,0 +1,55 @@
+"""A trained SAE on disk: a folder with `sae.safetensors` and `config.json`."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from saev.errors import SaevError
+from saev.files import new_directory, write_json
+from saev.sae.architectures import ARCHITECTURES
+from saev.sae.model import SAE
+
+SCHEMA = 1
+
+
+def save_sae(sae: SAE, path: str | Path, **facts: object) -> None:
+    """Write `sae` to the folder `path`, with `facts` (backbone, layer, data, metrics, ...) in its config."""
+    from safetensors.torch import save_file
+
+    config = {"schema": SCHEMA, "architecture": type(sae.architecture).__name__, "options": asdict(sae.architecture),
+              "d": sae.d, "precision": sae.precision, **facts}  # fmt: skip
+    with new_directory(path) as folder:
+        tensors = {key: value.detach().cpu().contiguous() for key, value in sae.state_dict().items()}
+        save_file(tensors, folder / "sae.safetensors")
+        write_json(folder / "config.json", config)
+
+
+def load_config(path: str | Path) -> dict:
+    """The checkpoint's `config.json`. Raises SaevError if there is none, or one of another schema."""
+    file = Path(path, "config.json")
+    if not file.is_file():
+        raise SaevError(f"{path}: no SAE checkpoint there (no config.json); train one with the train stage")
+    config = json.loads(file.read_text())
+    if config.get("schema") != SCHEMA or config.get("architecture") not in ARCHITECTURES:
+        raise SaevError(
+            f"{file}: schema {config.get('schema')!r}, architecture {config.get('architecture')!r}; "
+            f"this version reads schema {SCHEMA} and {', '.join(ARCHITECTURES)}"
+        )
+    return config
+
+
+def load_sae(path: str | Path) -> SAE:
+    """Read a checkpoint folder. Raises SaevError if it is missing, damaged or of another schema."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    config = load_config(path)
+    architecture = ARCHITECTURES[config["architecture"]](**config["options"])
+    sae = SAE(architecture, torch.zeros(config["d"]), 1.0, precision=config["precision"])
+    try:
+        sae.load_state_dict(load_file(Path(path, "sae.safetensors")))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise SaevError(f"{path}/sae.safetensors: does not hold the SAE of its config.json ({str(error).splitlines()[0]})") from None
+    return sae.eval().requires_grad_(False)

@@ -1,0 +1,101 @@
+"""The sparse autoencoder."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from saev.errors import SaevError
+from saev.precision import use_bf16
+from saev.sae.architectures import Architecture, TopK
+from saev.sae.sparse import Codes, bag, select_positive, select_topk
+
+
+class SAE(nn.Module):
+    """A sparse autoencoder on raw backbone activations; it owns their normalisation.
+
+        z     = (x - mean) / scale
+        pre   = (z - b_dec) W_enc + b_enc             (n, s)
+        f     = ReLU(pre)  or  ReLU(top_k(pre))       (n, s)   the codes
+        x_hat = scale * (f W_dec + b_dec) + mean      (n, d)
+
+    Rows of W_dec have unit norm, so a code is a length in normalised activation space.
+
+    Args:
+        architecture: its options.
+        mean: (d,) mean activation. scale: mean norm of the centred activation over sqrt(d).
+        seed: of the initial decoder directions.
+        precision: of the encoder product; parameters stay float32.
+    """
+
+    def __init__(self, architecture: Architecture, mean: Tensor, scale: float, *, seed: int = 0, precision: str = "fp32"):
+        super().__init__()
+        self.architecture, self.precision = architecture, precision
+        d = len(mean)
+        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
+        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
+        directions = torch.randn(architecture.d_sae, d, generator=torch.Generator().manual_seed(seed))
+        self.W_dec = nn.Parameter(F.normalize(directions, dim=1))
+        # The clone keeps the strides of the transpose: each latent's encoder weights lie
+        # together in memory, which is how their gradient is computed and used.
+        self.W_enc = nn.Parameter(self.W_dec.detach().t().clone())
+        self.b_enc = nn.Parameter(torch.zeros(architecture.d_sae))
+        self.b_dec = nn.Parameter(torch.zeros(d))
+
+    @property
+    def d(self) -> int:
+        return self.W_dec.shape[1]
+
+    @property
+    def d_sae(self) -> int:
+        return self.W_dec.shape[0]
+
+    def check_width(self, d: int, origin: str) -> None:
+        """Raise SaevError unless activations of width `d` fit."""
+        if d != self.d:
+            raise SaevError(f"{origin}: activations have width {d}, the SAE was trained on width {self.d}")
+
+    def normalise(self, x_nd: Tensor) -> Tensor:
+        """Raw activations -> zero mean, E||z|| = sqrt(d)."""
+        return (x_nd - self.mean) / self.scale
+
+    def pre_activations(self, z_nd: Tensor) -> Tensor:
+        """(n, s) from normalised activations; bf16 where `precision` says so."""
+        bias = self.b_enc - self.b_dec @ self.W_enc
+        if use_bf16(self.precision, z_nd.device):
+            return torch.addmm(bias.bfloat16(), z_nd.bfloat16(), self.W_enc.bfloat16())
+        return torch.addmm(bias, z_nd, self.W_enc)
+
+    def select(self, pre_ns: Tensor) -> tuple[Tensor, Tensor]:
+        """The active latents, as (latents, offsets) of `Codes`."""
+        if isinstance(self.architecture, TopK):
+            return select_topk(pre_ns, self.architecture.k)
+        return select_positive(pre_ns)
+
+    @torch.no_grad()
+    def codes(self, x_nd: Tensor) -> Codes:
+        """Sparse codes of raw activations, values > 0 only."""
+        pre_ns = self.pre_activations(self.normalise(x_nd))
+        latents, offsets = self.select(pre_ns)
+        tokens = torch.repeat_interleave(torch.arange(len(x_nd), device=x_nd.device), offsets.diff())
+        values = pre_ns[tokens, latents].float()
+        fires = values > 0
+        counts = torch.bincount(tokens[fires], minlength=len(x_nd))
+        return Codes(values[fires], latents[fires], F.pad(counts.cumsum(0), (1, 0)))
+
+    def encode(self, x_nd: Tensor) -> Tensor:
+        """Dense codes f (n, s) of raw activations."""
+        return self.codes(x_nd).dense(self.d_sae)
+
+    def decode(self, f: Tensor | Codes) -> Tensor:
+        """Codes, dense (n, s) or sparse, -> raw activations (n, d)."""
+        z_hat = bag(f.latents, f.offsets, f.values, self.W_dec) if isinstance(f, Codes) else f @ self.W_dec
+        return (z_hat + self.b_dec) * self.scale + self.mean
+
+    def forward(self, x_nd: Tensor) -> Tensor:
+        """Reconstruction of raw activations."""
+        return self.decode(self.codes(x_nd))
+
+    @torch.no_grad()
+    def normalise_decoder(self) -> None:
+        """Bring decoder rows back to unit norm, after an optimiser step."""
+        self.W_dec.div_(torch.linalg.vector_norm(self.W_dec, dim=1, keepdim=True))

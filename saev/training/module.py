@@ -1,0 +1,82 @@
+"""Many SAEs as one LightningModule."""
+
+from collections.abc import Sequence
+
+import lightning
+import torch
+from torch import Tensor, nn
+
+from saev.errors import SaevError
+from saev.sae.model import SAE
+from saev.sae.objectives import objective
+
+LOG_EVERY = 20
+"""Steps between points of the loss curve."""
+
+
+class SAETraining(lightning.LightningModule):
+    """Train `saes` side by side: every batch goes to each of them.
+
+    The loss is their sum and the optimiser one Adam with a parameter group per SAE. Adam
+    works parameter by parameter and gradients are clipped per SAE, so each member ends
+    exactly where it would have ended alone.
+
+    Args:
+        saes: the members; their options hold the learning rates.
+        steps: length of the training.
+        warmup: share of the steps over which the learning rate rises linearly from 0.
+        decay: share of the steps, at the end, over which it falls linearly to 0.
+        clip: largest norm of one SAE's gradient.
+
+    Attributes:
+        curve: one record {step, sae, loss, mse, l0} per member and LOG_EVERY steps; part of the
+            checkpoint, so that a resumed run continues it.
+    """
+
+    def __init__(self, saes: Sequence[SAE], *, steps: int, warmup: float, decay: float, clip: float):
+        super().__init__()
+        self.saes = nn.ModuleList(saes)
+        self.steps, self.warmup, self.decay, self.clip = steps, warmup, decay, clip
+        self.curve: list[dict[str, float]] = []
+
+    def training_step(self, x_nd: Tensor, batch_idx: int) -> Tensor:
+        step = self.global_step
+        results = [objective(sae, x_nd, step / self.steps) for sae in self.saes]
+        if step % LOG_EVERY == 0 or step == self.steps - 1:
+            for i, (loss, mse, l0) in enumerate(results):
+                if not torch.isfinite(loss):
+                    raise SaevError(f"training: loss of SAE {i} ({self.saes[i].architecture}) is {loss.item()} at step {step}")
+                record = {"step": step, "sae": i, "loss": loss.item(), "mse": mse.item(), "l0": l0.item()}
+                self.curve.append({key: float(f"{value:.6g}") for key, value in record.items()})
+            if self.trainer.progress_bar_callback is not None:
+                self.log_dict({"NMSE": results[0].mse, "L0": results[0].l0}, prog_bar=True)
+        return torch.stack([result.loss for result in results]).sum()
+
+    def configure_optimizers(self) -> dict:
+        groups = [{"params": list(sae.parameters()), "lr": sae.architecture.lr} for sae in self.saes]
+        optimizer = torch.optim.Adam(groups, fused=True)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _rate(self, step: int) -> float:
+        """Multiplier of the learning rate: linear warm-up, constant, linear decay to 0."""
+        rise = (step + 1) / max(self.warmup * self.steps, 1)
+        fall = (self.steps - step) / max(self.decay * self.steps, 1)
+        return min(1.0, rise, fall)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        for sae in self.saes:
+            nn.utils.clip_grad_norm_(sae.parameters(), self.clip)
+
+    def optimizer_step(self, *args, **kwargs) -> None:
+        super().optimizer_step(*args, **kwargs)
+        # Here and not in on_train_batch_end: callbacks run before that hook, and a
+        # checkpoint would hold decoders that are not yet back at unit norm.
+        for sae in self.saes:
+            sae.normalise_decoder()
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        checkpoint["curve"] = self.curve
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        self.curve = checkpoint["curve"]

@@ -1,0 +1,56 @@
+from itertools import islice
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from saev.activations import ActivationStream
+from saev.errors import SaevError
+
+
+def batches(store, n, **options):
+    return list(islice(ActivationStream(store, 2, **options), n))
+
+
+def rows(tensors):
+    return sorted(tuple(row) for row in torch.cat(tensors).tolist())
+
+
+def test_an_epoch_gives_every_patch_once(stores):
+    expected = torch.from_numpy(stores["train"].patches(2, 0, 40)).reshape(-1, 24).float()
+    # 40 images x 16 patches = 640 vectors; windows of 1 chunk hold 128 of them.
+    for window in (1, 2, 5):
+        assert rows(batches(stores["train"], 10, batch_size=64, window=window)) == rows([expected])
+
+
+@given(start=st.integers(0, 25), seed=st.integers(0, 5), window=st.integers(1, 6))
+@settings(max_examples=15, deadline=None)
+def test_batch_t_depends_on_seed_and_t_alone(stores, start, seed, window):
+    options = {"batch_size": 100, "window": window, "seed": seed}
+    expected = batches(stores["train"], start + 2, **options)[start:]
+    for a, b in zip(batches(stores["train"], 2, start=start, **options), expected, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_seeds_and_epochs_shuffle_differently(stores):
+    first, other = (batches(stores["train"], 20, batch_size=64, window=5, seed=seed) for seed in (0, 1))
+    assert not torch.equal(first[0], other[0])
+    assert not torch.equal(first[0], first[10])
+
+
+def test_ranks_are_disjoint_and_together_complete(stores):
+    whole = batches(stores["train"], 3, batch_size=64)
+    parts = [batches(stores["train"], 3, batch_size=64, rank=rank, world=2) for rank in range(2)]
+    for t in range(3):
+        assert rows([parts[0][t], parts[1][t]]) == rows([whole[t]])
+        assert len(parts[0][t]) == 32
+
+
+def test_windows_smaller_than_a_batch_are_joined(stores):
+    assert all(len(batch) == 300 for batch in batches(stores["train"], 8, batch_size=300, window=1))
+
+
+def test_too_few_vectors_for_a_batch(stores):
+    with pytest.raises(SaevError, match="192 patch vectors are fewer than batch_size=4096"):
+        ActivationStream(stores["val"], 2, batch_size=4096)

@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+import torch
+
+from saev.data import Preprocess
+
+
+def coordinates(h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
+    """An image whose red channel is its own row and green its column, and labels that are its row."""
+    row, column = np.mgrid[:h, :w].astype(np.uint8)
+    return np.stack([row, column, 0 * row], axis=-1), row
+
+
+@pytest.mark.parametrize("shape", [(100, 160), (160, 100), (64, 64), (200, 200)])
+@pytest.mark.parametrize("crop_share", [1.0, 0.875])
+def test_labels_stay_on_their_pixels(shape, crop_share):
+    image, labels = coordinates(*shape)
+    preprocess = Preprocess(size=(64, 64), mean=(0, 0, 0), std=(1, 1, 1), crop_share=crop_share, interpolation="bilinear")
+    seen, seen_labels = preprocess.crop(image), preprocess.crop_labels(labels)
+    assert seen.shape == (64, 64, 3) and seen_labels.shape == (64, 64)
+    assert np.abs(seen[..., 0].astype(int) - seen_labels).max() <= 2
+    # The crop is centred: its middle is the image's middle.
+    assert seen[31:33, 31:33, 0].mean() == pytest.approx((shape[0] - 1) / 2, abs=1.5)
+    assert seen[31:33, 31:33, 1].mean() == pytest.approx((shape[1] - 1) / 2, abs=1.5)
+
+
+def test_an_image_of_the_right_size_is_not_resampled():
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    preprocess = Preprocess(size=(64, 64), mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
+    np.testing.assert_array_equal(preprocess.crop(image), image)
+    expected = (image[5, 6] / 255 - np.array([0.5, 0.4, 0.3])) / np.array([0.2, 0.3, 0.4])
+    torch.testing.assert_close(preprocess.tensor(image)[:, 5, 6].double(), torch.from_numpy(expected), rtol=1e-5, atol=1e-6)

@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+import torch
+
+from saev.errors import SaevError
+from saev.sae import SAE, ReLU, TopK
+from saev.training import Training, evaluate, fit
+
+OPTIONS = Training(steps=30, batch_size=64, window=2, checkpoint_every=8, precision="fp32")
+MEMBERS = [TopK(d_sae=48, k=6, lr=2e-3), ReLU(d_sae=32, l1=0.5, lr=1e-3), TopK(d_sae=48, k=3, prefixes=(8,), lr=5e-3)]
+
+
+def train(stores, members, working, options=OPTIONS, **extra):
+    working.mkdir(exist_ok=True)
+    return fit(members, stores["train"], layer=2, options=options, seed=4, working=working, accelerator="cpu", devices=1, **extra)
+
+
+def states(saes):
+    return [{key: value.numpy().tobytes() for key, value in sae.state_dict().items()} for sae in saes]
+
+
+def test_members_end_where_they_would_have_ended_alone(stores, tmp_path):
+    together, curve = train(stores, MEMBERS, tmp_path / "all")
+    for i, member in enumerate(MEMBERS):
+        (alone,), own_curve = train(stores, [member], tmp_path / str(i))
+        assert states([alone]) == states([together[i]])
+        assert [{**point, "sae": i} for point in own_curve] == [point for point in curve if point["sae"] == i]
+
+
+def test_training_lowers_the_error_and_keeps_unit_decoders(stores, tmp_path):
+    untrained = SAE(MEMBERS[0], torch.from_numpy(stores["train"].normalisation(2)[0]), stores["train"].normalisation(2)[1], seed=4)
+    saes, curve = train(stores, MEMBERS, tmp_path / "w")
+    before, after = (evaluate(sae, stores["val"], 2)[0]["nmse"] for sae in (untrained, saes[0]))
+    assert after < 0.8 * before
+    assert [point["step"] for point in curve if point["sae"] == 0] == [0, 20, 29]
+    for sae in saes:
+        torch.testing.assert_close(sae.W_dec.norm(dim=1), torch.ones(sae.d_sae))
+
+
+def test_resuming_from_a_checkpoint_is_exact(stores, tmp_path):
+    whole, curve = train(stores, MEMBERS, tmp_path / "whole")
+
+    class Killed(Exception):
+        pass
+
+    def die(self, *args, **kwargs):
+        if self.trainer.global_step == 19:
+            raise Killed
+        return original(self, *args, **kwargs)
+
+    from saev.training.module import SAETraining
+
+    original = SAETraining.training_step
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SAETraining, "training_step", die)
+        with pytest.raises(Killed):
+            train(stores, MEMBERS, tmp_path / "broken")
+    resumed, resumed_curve = train(stores, MEMBERS, tmp_path / "broken")
+    assert states(resumed) == states(whole)
+    assert resumed_curve == curve
+
+
+def test_a_loss_that_is_not_finite_names_the_step(stores, tmp_path):
+    with pytest.raises(SaevError, match=r"loss of SAE 0 .* is (nan|inf) at step \d+"):
+        train(stores, [TopK(d_sae=48, k=6, lr=1e30)], tmp_path / "w", Training(steps=60, batch_size=64, warmup=0, precision="fp32"))
+
+
+def test_learning_rate_rises_stays_and_falls_to_zero():
+    from saev.training.module import SAETraining
+
+    rate = SAETraining([], steps=100, warmup=0.1, decay=0.2, clip=1.0)._rate
+    assert rate(0) == pytest.approx(0.1) and rate(9) == 1 and rate(50) == 1 and rate(80) == 1
+    assert rate(90) == pytest.approx(0.5) and rate(100) == 0
+
+
+def test_evaluation_is_the_formulas(stores):
+    store = stores["val"]
+    mean, scale = store.normalisation(2)
+    sae = SAE(TopK(d_sae=40, k=5), torch.from_numpy(mean), scale)
+    x = torch.from_numpy(store.patches(2, 0, 12)).reshape(-1, 24).float()
+    f, x_hat = sae.encode(x), sae(x)
+    metrics, density = evaluate(sae, store, 2, batch_size=50)
+    nmse = ((x - x_hat).double() ** 2).sum() / ((x.double() - x.double().mean(0)) ** 2).sum()
+    assert metrics["nmse"] == pytest.approx(nmse.item(), rel=1e-6)
+    assert metrics["explained_variance"] == pytest.approx(1 - nmse.item(), rel=1e-6)
+    assert metrics["l0"] == pytest.approx((f > 0).sum(1).double().mean().item())
+    np.testing.assert_allclose(density, (f > 0).double().mean(0).numpy())
+    assert metrics["dead"] == pytest.approx((density == 0).mean()) and metrics["dense"] == pytest.approx((density > 0.01).mean())
+
+
+def test_predicting_the_mean_has_nmse_one(stores):
+    mean, scale = stores["val"].normalisation(2)
+    sae = SAE(TopK(d_sae=40, k=1), torch.from_numpy(mean), scale)
+    with torch.no_grad():
+        sae.b_enc.fill_(-1e6)
+    assert evaluate(sae, stores["val"], 2)[0]["nmse"] == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize(("option", "value"), [("steps", 0), ("batch_size", 1.5), ("warmup", 2), ("clip", 0), ("checkpoint_every", "x")])
+def test_bad_options_are_named_and_echoed(option, value):
+    with pytest.raises(SaevError, match=f"trainer.{option} must be .*{value}"):
+        Training(**{"steps": 1, option: value})
