@@ -1,6 +1,6 @@
 """Recording a store: images -> backbone -> Zarr, resumable after any interruption."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -72,7 +72,7 @@ def record(
     backbone = backbone.to(device)
     with ThreadPoolExecutor(1) as writer, torch.inference_mode(), autocast(precision, device):
         pending = None  # the write of the chunk before, which overlaps this one's computation
-        for of, (pixels, *labels) in zip(members, track(loader, "extract", len(images), size=chunk), strict=True):
+        for of, (pixels, *labels) in zip(members, track(_batches(loader), "extract", len(images), size=chunk), strict=True):
             parts = [backbone.prefix(part.to(device), layers) for part in pixels.split(batch_size)]
             acts = [torch.cat(layer_parts).float().cpu().numpy() for layer_parts in zip(*parts, strict=True)]
             for layer, values in zip(layers, acts, strict=True):
@@ -90,6 +90,14 @@ def record(
     group.attrs["complete"] = True
     publish(partial, out)
     return Store(out)
+
+
+def _batches(loader: DataLoader) -> Iterator[list[torch.Tensor]]:
+    try:
+        yield from loader
+    except SaevError as error:
+        # From a worker process it arrives with the worker's traceback as its message.
+        raise SaevError(str(error).rpartition("SaevError: ")[2].strip()) from None
 
 
 def _open(path: Path, backbone: Backbone, images: ImageDataset, layers: list[int], chunk: int) -> zarr.Group:

@@ -39,9 +39,11 @@ class Mosaic:
     """Scenes of 2 to 5 Voronoi regions, each filled with a random crop of one photograph.
 
     Scene i is a pure function of (seed, split, i). Region classes are drawn without
-    replacement. A crop is a square of 0.35 to 1.0 times the short side of its split's
-    part of the photograph, flipped at random, resampled to the whole scene and seen
-    through its region. The image label is the class of the largest region.
+    replacement. A crop is a square, flipped at random, resampled to the whole scene and
+    seen through its region. Its side is 0.35 to 1.0 times the short side of the
+    photograph's validation part in both splits: were it relative to each split's own part,
+    validation would also be seen at a larger magnification than training. The image label
+    is the class of the largest region.
 
     Args:
         split: `train` or `val`; the two never share a pixel of a photograph.
@@ -73,7 +75,7 @@ class Mosaic:
 
         image = np.empty((self.size, self.size, 3), np.uint8)
         for r, c in enumerate(region_classes):
-            crop = _random_crop(rng, _part(self.classes[c], self.split), self.size)
+            crop = _random_crop(rng, *_part(self.classes[c], self.split), self.size)
             image[region == r] = crop[region == r]
         area = np.bincount(region.ravel(), minlength=n_regions)
         return Sample(image, int(region_classes[area.argmax()]), region_classes.astype(np.uint8)[region])
@@ -87,8 +89,11 @@ def _voronoi(sites: np.ndarray, size: int) -> np.ndarray:
 
 
 @cache
-def _part(name: str, split: str) -> Image.Image:
-    """The split's part of a photograph, shrunk to a short side of at most 448 px so that crops are quick."""
+def _part(name: str, split: str) -> tuple[Image.Image, float]:
+    """The split's part of a photograph, and the longest side of a crop, in its pixels.
+
+    Shrunk so that the longest crop is at most 448 px, which makes cropping quick.
+    """
     package, file = PHOTOGRAPHS[name]
     # find_spec locates the file without importing the package.
     with Image.open(Path(find_spec(package).submodule_search_locations[0], file)) as opened:
@@ -96,12 +101,14 @@ def _part(name: str, split: str) -> Image.Image:
     width, height = photograph.size
     edge = round(width * TRAIN_SHARE)
     part = photograph.crop((0, 0, edge, height) if split == "train" else (edge, 0, width, height))
-    shrink = min(1.0, 448 / min(part.size))
-    return part.resize([round(side * shrink) for side in part.size], Image.Resampling.BICUBIC)
+    longest = min(height, width - edge)
+    shrink = min(1.0, 448 / longest)
+    resized = part.resize([round(side * shrink) for side in part.size], Image.Resampling.BICUBIC)
+    return resized, min(longest * shrink, *resized.size)
 
 
-def _random_crop(rng: np.random.Generator, part: Image.Image, size: int) -> np.ndarray:
-    side = rng.uniform(0.35, 1.0) * min(part.size)
+def _random_crop(rng: np.random.Generator, part: Image.Image, longest: float, size: int) -> np.ndarray:
+    side = rng.uniform(0.35, 1.0) * longest
     left, top = (rng.random(2) * (np.array(part.size) - side)).tolist()
     crop = part.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
     pixels = np.asarray(crop)

@@ -1,0 +1,89 @@
+"""dvc.yaml against what Hydra composes: a file that a stage reads must be one of its parameters."""
+
+import ast
+import shlex
+from functools import cache
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+ROOT = Path(__file__).parents[2]
+
+# Where and how a stage runs and logs: of no influence on what it writes.
+UNTRACKED_FILES = {"conf/hydra/default.yaml"}
+UNTRACKED_KEYS = {"conf/machine/default.yaml": {"device"}, "conf/extract.yaml": {"workers"}, "conf/train.yaml": {"lightning"}}
+
+
+@cache
+def stages():
+    with Repo(str(ROOT)) as repo:
+        return {stage.addressing: stage for stage in repo.index.stages}
+
+
+def composed(stage):
+    _, _, module, *overrides = shlex.split(stage.cmd)
+    name = module.removeprefix("pipeline.")
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return name, compose(name, overrides, return_hydra_config=True)
+
+
+@pytest.mark.parametrize("address", stages())
+def test_params_cover_every_composed_file_and_key(address):
+    stage = stages()[address]
+    name, cfg = composed(stage)
+    files = {f"conf/{name}.yaml"}
+    for group, choice in cfg.hydra.runtime.choices.items():
+        if not group.startswith("hydra/"):
+            files.add(f"conf/{group}/{choice}.yaml")
+    files |= {f"conf/{entry}.yaml" for entry in OmegaConf.load(ROOT / "conf" / f"{name}.yaml").defaults if isinstance(entry, str)} - {
+        "conf/_self_.yaml"
+    }
+    tracked = {Path(dep.fs_path).relative_to(ROOT).as_posix(): dep.params for dep in stage.params}
+    # A root file that only lists its defaults holds no parameter of its own.
+    own = {file: set(OmegaConf.load(ROOT / file)) - {"defaults"} for file in files}
+    for file in sorted(files - UNTRACKED_FILES):
+        if not own[file]:
+            continue
+        assert file in tracked, f"{address} composes {file}"
+        if tracked[file]:  # selected keys
+            assert own[file] - UNTRACKED_KEYS.get(file, set()) == set(tracked[file]), f"{address}: keys of {file}"
+
+
+def used_files(path: Path) -> set[str]:
+    """The saev modules in sub-packages that a module reaches through its imports, itself included."""
+    seen, todo = set(), [path]
+    while todo:
+        current = todo.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        for node in ast.walk(ast.parse(current.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("saev."):
+                target = ROOT / node.module.replace(".", "/")
+                todo += sorted(target.glob("*.py")) if target.is_dir() else [target.with_suffix(".py")]
+    return {file.relative_to(ROOT).as_posix() for file in seen if file.parent != ROOT / "saev"}
+
+
+@pytest.mark.parametrize("address", stages())
+def test_code_that_a_stage_uses_is_a_dependency(address):
+    stage = stages()[address]
+    deps = [Path(dep.fs_path).relative_to(ROOT) for dep in stage.deps if dep not in stage.params]
+    for file in sorted(used_files(ROOT / "pipeline" / f"{shlex.split(stage.cmd)[2].removeprefix('pipeline.')}.py")):
+        assert any(Path(file).is_relative_to(dep) for dep in deps), f"{address} uses {file}"
+
+
+def test_group_files_hold_no_interpolation():
+    """`dvc exp run -S` edits one file by itself, and would bake or break an interpolation."""
+    for file in [*ROOT.glob("conf/*/*.yaml"), ROOT / "conf/study.yaml"]:
+        assert "${" not in file.read_text(), file
+
+
+@pytest.mark.parametrize("group", ["data", "backbone", "sae"])
+def test_every_choice_composes_and_names_itself(group):
+    for file in (ROOT / "conf" / group).glob("*.yaml"):
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            cfg = compose("train", [f"{group}={file.stem}"])
+        assert cfg[group].name == file.stem

@@ -1,0 +1,130 @@
+"""What a user does wrong ends in one line, exit code 1, and nothing half-written."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from PIL import Image
+
+from tests.pipeline.study import TINY, run
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    """A directory in which extract, head and train have run."""
+    cwd = tmp_path_factory.mktemp("study")
+    for stage, overrides in (("extract", TINY), ("head", TINY), ("train", [*TINY, "sae.d_sae=64", "sae.k=4", "sae.prefixes=[]", "trainer.steps=5", "trainer.batch_size=64"])):
+        result = run(cwd, stage, *overrides)
+        assert result.returncode == 0, result.stderr
+    return cwd
+
+
+def fails(cwd: Path, stage: str, *overrides: str, **options) -> str:
+    """Run, expecting failure; return the one line."""
+    before = outputs(cwd)
+    result = run(cwd, stage, *overrides, **options)
+    lines = result.stderr.strip().splitlines()
+    assert result.returncode == 1 and len(lines) == 1 and lines[0].startswith("error: "), result.stderr
+    assert outputs(cwd) == before  # nothing written, nothing lost
+    assert not list(cwd.glob("data/**/*.partial")) and not list(cwd.glob("results/**/*.partial"))
+    return lines[0]
+
+
+def outputs(cwd: Path) -> dict[str, int]:
+    return {str(p): p.stat().st_mtime_ns for top in ("data", "results") for p in (cwd / top).rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["sae=gated"], "Could not find 'sae/gated'.*Available options.*relu.*topk"),
+        (["sae.k=0"], r"sae.k must be an integer in \[1, .*\], got 0"),
+        (["sae.k=abc"], "sae.k must be an integer .*, got 'abc'"),
+        (["sae.kk=3"], "sae.kk"),
+        (["sae=relu", "sae.k=3"], "sae.k"),
+        (["trainer.steps=-1"], "trainer.steps must be an integer >= 1, got -1"),
+        (["backbone.layer=12"], r"layer 12 is not recorded; it holds \[4\]"),
+    ],
+)
+def test_wrong_options(study, overrides, message):
+    import re
+
+    assert re.search(message, fails(study, "train", *TINY, *overrides))
+
+
+def test_layer_out_of_range_at_extraction(tmp_path):
+    line = fails(tmp_path, "extract", *TINY, "backbone.layer=6")
+    assert "layer must be an integer in [-6, 5] for timm/test_vit, got 6" in line
+
+
+def test_truncated_image(tmp_path):
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for name in ("a", "b"):
+            folder = tmp_path / "images" / split / name
+            folder.mkdir(parents=True)
+            for i in range(3):
+                Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+    broken = tmp_path / "images" / "train" / "b" / "1.png"
+    broken.write_bytes(broken.read_bytes()[:300])
+    overrides = ["data=folder", "data.root=images", *(o for o in TINY if not o.startswith("data."))]
+    assert "images/train/b/1.png: cannot be decoded" in fails(tmp_path, "extract", *overrides)
+
+
+def test_incomplete_store(study, tmp_path):
+    cwd = tmp_path / "copy"
+    shutil.copytree(study, cwd)
+    group = zarr.open_group(str(cwd / "data/acts/mosaic-timm/train"), mode="r+")
+    del group.attrs["complete"]
+    assert "data/acts/mosaic-timm/train: store is incomplete" in fails(cwd, "train", *TINY)
+
+
+def test_checkpoint_of_another_width(study, tmp_path):
+    cwd = tmp_path / "copy"
+    shutil.copytree(study, cwd)
+    import torch
+
+    from saev.sae import SAE, TopK, save_sae
+
+    save_sae(SAE(TopK(d_sae=64, k=4), torch.zeros(99), 1.0), cwd / "data/sae/mosaic-timm-topk/sae", layer=4)
+    assert "activations have width 64, the SAE was trained on width 99" in fails(cwd, "features", *TINY)
+
+
+def test_stages_in_the_wrong_order(tmp_path):
+    assert "no activation store there" in fails(tmp_path, "train", *TINY)
+    assert "no SAE checkpoint" in fails(tmp_path, "features", *TINY)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A directory on a file system of 100 kB. Needs the right to mount, which CI's root has."""
+    import subprocess
+
+    path = tmp_path / "disk"
+    path.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(path)], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small file system here: {mounted.stderr.strip()}")
+    yield path
+    subprocess.run(["umount", str(path)], check=True)
+
+
+def test_full_disk(small_disk):
+    assert "No space left on device" in fails(small_disk, "extract", *TINY)
+
+
+def test_unwritable_output(study, tmp_path):
+    """An output path that is a file where a directory must be; permissions would not stop root."""
+    cwd = tmp_path / "copy"
+    shutil.copytree(study, cwd)
+    (cwd / "data" / "codes").write_text("in the way")
+    line = fails(cwd, "features", *TINY)
+    assert "data/codes" in line and ("Not a directory" in line or "File exists" in line)
+
+
+def test_metrics_are_plain_json(study):
+    metrics = json.loads((study / "results/train/mosaic-timm-topk/metrics.json").read_text())
+    assert set(metrics) == {"val", "train", "fidelity"}

@@ -1,0 +1,65 @@
+"""Real processes, killed with -9 in the middle, then run again: the outputs must be those of an undisturbed run."""
+
+import hashlib
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.study import TINY, command, environment, run
+
+TRAIN = [*TINY, "sae.d_sae=256", "sae.k=8", "sae.prefixes=[]", "trainer.batch_size=256", "trainer.checkpoint_every=20"]
+
+
+def digest(cwd: Path) -> dict[str, str]:
+    return {
+        path.relative_to(cwd).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for top in ("data", "results")
+        for path in sorted((cwd / top).rglob("*"))
+        if path.is_file()
+    }
+
+
+def kill_when(cwd: Path, stage: str, overrides: list[str], ready) -> None:
+    """Start the stage, wait until `ready()`, and kill its whole process group."""
+    process = subprocess.Popen(command(stage, *overrides), cwd=cwd, env=environment(), start_new_session=True, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not ready():
+        assert process.poll() is None, f"{stage} ended before it could be killed"
+        assert time.monotonic() < deadline, f"{stage} did not get there"
+        time.sleep(0.005)
+    import os
+
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    cwd = tmp_path_factory.mktemp("undisturbed")
+    for stage, overrides in (("extract", EXTRACT), ("head", TINY), ("train", [*TRAIN, "trainer.steps=150"])):
+        result = run(cwd, stage, *overrides)
+        assert result.returncode == 0, result.stderr
+    return cwd
+
+
+EXTRACT = [*TINY, "data.splits.train.n=600", "extract.chunk=16"]
+
+
+def test_killed_stages_continue_to_the_same_bytes(undisturbed, tmp_path):
+    # Twice in the middle of extract: once early, once later.
+    for chunks in (2, 20):
+        kill_when(tmp_path, "extract", EXTRACT, lambda n=chunks: len(list(tmp_path.glob(".scratch/extract/*/store/acts/4/c/*/0/0"))) >= n)
+        assert not (tmp_path / "data/acts/mosaic-timm/train").exists()
+    assert run(tmp_path, "extract", *EXTRACT).returncode == 0
+    assert run(tmp_path, "head", *TINY).returncode == 0
+
+    steps = [*TRAIN, "trainer.steps=150"]
+    kill_when(tmp_path, "train", steps, lambda: list(tmp_path.glob(".scratch/train/*/last.ckpt")))
+    assert not (tmp_path / "data/sae").exists()
+    result = run(tmp_path, "train", *steps)
+    assert result.returncode == 0, result.stderr
+    assert digest(tmp_path) == digest(undisturbed)
+    assert not any((tmp_path / ".scratch").rglob("*.*"))  # resumable state is gone once it is of no use
