@@ -22,8 +22,8 @@ def majority_labels(pixel_labels: np.ndarray, grid: tuple[int, int], purity: flo
     if h % rows or w % columns:
         raise ValueError(f"pixel labels of {h} x {w} do not divide into {rows} x {columns} patches")
     patches = pixel_labels.reshape(rows, h // rows, columns, w // columns).swapaxes(1, 2).reshape(rows * columns, -1)
-    counts = np.zeros((len(patches), 256), np.int64)
-    np.add.at(counts, (np.arange(len(patches))[:, None], patches), 1)
+    pairs = np.arange(len(patches))[:, None] * 256 + patches  # one histogram for all patches
+    counts = np.bincount(pairs.ravel(), minlength=len(patches) * 256).reshape(-1, 256)
     counts[:, IGNORE] = 0
     label, count = counts.argmax(1), counts.max(1)
     return np.where(count >= max(purity * patches.shape[1], 1), label, IGNORE).astype(np.uint8)

@@ -8,20 +8,39 @@ which equals (x - x_hat) + decode(f with f_s := v): the part of x that the SAE d
 explain passes through untouched, and nothing needs to be decoded.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from saev.sae.model import SAE
 
 
-def set_latent(sae: SAE, latent: int, value: float, codes_bp: Tensor) -> Tensor:
-    """The change x' - x that sets `latent` to `value`, (b, p, d), where its codes are `codes_bp`."""
-    return (sae.scale * (value - codes_bp))[..., None] * sae.W_dec[latent]
+class Edit(NamedTuple):
+    """A change of the patch tokens along one direction: x' = x + amount * direction."""
+
+    amount_bp: Tensor
+    """(b, p) how far, in raw activation units; 0 leaves the patch alone."""
+    direction_d: Tensor
+    """(d,) unit vector."""
+
+    def where(self, mask_bp: Tensor) -> "Edit":
+        """The same edit on the patches of the mask only."""
+        return Edit(self.amount_bp * mask_bp, self.direction_d)
+
+    def change(self, images: Tensor | slice = slice(None)) -> Tensor:
+        """x' - x for the given images, (b, p, d)."""
+        return self.amount_bp[images][..., None] * self.direction_d
 
 
-def push_along(direction: Tensor, like_bpd: Tensor) -> Tensor:
-    """The control: on every token as long as `like_bpd`, but along the unit vector `direction` (d,)."""
-    return torch.linalg.vector_norm(like_bpd, dim=-1, keepdim=True) * direction
+def set_latent(sae: SAE, latent: int, value: float, codes_bp: Tensor) -> Edit:
+    """Set `latent` to `value` on every patch; `codes_bp` are its codes before."""
+    return Edit(sae.scale * (value - codes_bp), sae.W_dec[latent])
+
+
+def push_along(direction_d: Tensor, like: Edit) -> Edit:
+    """The control: on every patch as long as `like`, but along another unit vector."""
+    return Edit(like.amount_bp.abs(), direction_d)
 
 
 def random_direction(d: int, seed: int) -> Tensor:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from saev.data.patch_labels import IGNORE
 from saev.features.codes import Split
-from saev.intervention.edits import push_along, random_direction, set_latent
+from saev.intervention.edits import Edit, push_along, random_direction, set_latent
 from saev.intervention.predictor import Predictor
 from saev.options import check_int
 from saev.probing.match import Match
@@ -83,28 +83,28 @@ def run_experiment(sae: SAE, predict: Predictor, matches: list[Match], classes: 
     counts.other[:] = other.sum(2).numpy()[:, None, None, None]
     cells = [(c, s) for c in range(len(matches)) for s in range(len(options.strengths))]
     for c, s in track(cells, "intervene", len(cells), unit="edits"):
-        for m, p, change_bpd in _edits(sae, matches[c], controls[c], val, maximum, options.strengths[s], options.seed + c, target[c]):
-            touched = (change_bpd != 0).any(-1).any(-1).nonzero().flatten()
+        for m, p, edit in _edits(sae, matches[c], controls[c], val, maximum, options.strengths[s], options.seed + c, target[c]):
+            touched = (edit.amount_bp != 0).any(-1).nonzero().flatten()
             changed = torch.zeros_like(target[c])
-            changed[touched] = predict(touched, change_bpd[touched]) != before[touched]
+            changed[touched] = predict(touched, edit.change(touched)) != before[touched]
             counts.target_changed[c, m, p, s] = (changed & target[c]).sum(1).numpy()
             counts.other_changed[c, m, p, s] = (changed & other[c]).sum(1).numpy()
     return counts, controls
 
 
 def _edits(sae: SAE, match: Match, control: int, val: Split, maximum: np.ndarray, strength: float, seed: int,
-           target_bp: Tensor) -> Iterator[tuple[int, int, Tensor]]:  # fmt: skip
-    """Yield (method, place, change of the activations (b, p, d)) for one class at one strength."""
+           target_bp: Tensor) -> Iterator[tuple[int, int, Edit]]:  # fmt: skip
+    """Yield (method, place, edit) for one class at one strength."""
     codes_bp = {latent: torch.from_numpy(val.images(latent)[: len(target_bp)]) for latent in (match.latent, control)}
     chosen, random = (set_latent(sae, latent, strength * float(maximum[latent]), codes_bp[latent]) for latent in (match.latent, control))
-    changes = (
+    methods = (
         (chosen, codes_bp[match.latent] > 0),
         (random, codes_bp[control] > 0),
         (push_along(random_direction(sae.d, seed), chosen), codes_bp[match.latent] > 0),
     )
-    for m, (change_bpd, active_bp) in enumerate(changes):
+    for m, (edit, active_bp) in enumerate(methods):
         for p, where_bp in enumerate((torch.ones_like(target_bp), target_bp, active_bp)):
-            yield m, p, change_bpd * where_bp[..., None]
+            yield m, p, edit.where(where_bp)
 
 
 def _control_latents(matches: list[Match], train: Split, seed: int) -> list[int]:

@@ -25,14 +25,18 @@ class EditedImage(NamedTuple):
 
 def illustrate(sae: SAE, predict: Predictor, matches: list[Match], classes: tuple[str, ...], train: Split, val: Split,
                strength: float) -> list[EditedImage]:  # fmt: skip
-    """For each match edit the image in which its class covers closest to half: some of it must go and some must stay."""
+    """For each match edit one image: the class covers about half of it, and the head segments it well before the edit.
+
+    (An edit can only be seen to work on what was right before; the figures of the experiment use all images.)
+    """
     edited = []
     maximum = train.maximum
+    right = (predict(torch.arange(len(predict))) == predict.labels).float().mean(1)
     for match in matches:
         share = (predict.labels == classes.index(match.name)).float().mean(1)
         if share.max() == 0:
             continue
-        i = (share - 0.5).abs().argmin()[None]
-        change = set_latent(sae, match.latent, strength * float(maximum[match.latent]), torch.from_numpy(val.images(match.latent))[i])
-        edited.append(EditedImage(match.name, int(i), predict(i)[0].numpy(), predict(i, change)[0].numpy()))
+        i = (right - (share - 0.5).abs() - (share == 0).float()).argmax()[None]
+        edit = set_latent(sae, match.latent, strength * float(maximum[match.latent]), torch.from_numpy(val.images(match.latent))[i])
+        edited.append(EditedImage(match.name, int(i), predict(i)[0].numpy(), predict(i, edit.change())[0].numpy()))
     return edited

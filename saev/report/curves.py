@@ -36,8 +36,9 @@ def frontier(points: list[dict]) -> Figure:
         for name in dict.fromkeys(point["sae"] for point in points):
             of = sorted((p["l0"], p["nmse"]) for p in points if p["sae"] == name)
             axes.plot(*zip(*of, strict=True), "o-", label=name)
-        axes.set(title="Sparsity costs fidelity", xlabel="active latents per patch (L0)", ylabel="NMSE on validation", xscale="log")
-        axes.set_ylim(bottom=0)
+        axes.set(title="Sparsity costs fidelity", xlabel="active latents per patch (L0)", ylabel="NMSE on validation")
+        axes.set_ylim(0, 1.15 * max(p["nmse"] for p in points))
+        axes.set_xlim(0, 1.15 * max(p["l0"] for p in points))
         axes.legend(title="SAE")
     return figure
 

@@ -48,14 +48,16 @@ def test_setting_a_latent_keeps_the_residual(sae):
     edited = f.clone()
     edited[:, 9] = -2.5
     expected = (x - sae.decode(f)) + sae.decode(edited)
-    torch.testing.assert_close(x + set_latent(sae, 9, -2.5, f[:, 9]), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(x + set_latent(sae, 9, -2.5, f[:, 9]).change(), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_random_direction_is_as_long_as_the_edit(sae):
-    change = set_latent(sae, 3, -1.0, torch.rand(2, 16))
+    edit = set_latent(sae, 3, -1.0, torch.rand(2, 16))
     direction = random_direction(24, seed=1)
-    control = push_along(direction, change)
-    torch.testing.assert_close(control.norm(dim=-1), change.norm(dim=-1))
+    control = push_along(direction, edit)
+    torch.testing.assert_close(control.change().norm(dim=-1), edit.change().norm(dim=-1))
+    mask = torch.rand(2, 16) > 0.5
+    assert torch.equal(edit.where(mask).change(), edit.change() * mask[..., None])
     assert direction.norm().item() == pytest.approx(1) and not torch.equal(direction, random_direction(24, seed=2))
 
 
@@ -110,7 +112,7 @@ def test_experiment_counts_equal_a_direct_computation(sae, predict, splits, stor
         target = predict.labels == present[c]
         code = torch.from_numpy(val.images(match.latent))
         for s, strength in enumerate(options.strengths):
-            change = set_latent(sae, match.latent, strength * float(train.maximum[match.latent]), code)
+            change = set_latent(sae, match.latent, strength * float(train.maximum[match.latent]), code).change()
             for place, where in (("all", torch.ones_like(target)), ("class", target), ("active", code > 0)):
                 changed = predict(images, change * where[..., None]) != before
                 cell = (c, METHODS.index("chosen latent"), PLACES.index(place), s)
@@ -133,10 +135,10 @@ def test_pushing_the_class_weight_itself_flips_its_patches(stores, tiny_vit, pre
     last = Predictor(tiny_vit, head, stores["val"], 2, 12, precision="fp32", device="cpu")
     before = last(torch.arange(12))
     c = int(torch.bincount(before.flatten()).argmax())
-    change = set_latent(sae, c, -1.0, torch.zeros(12, 16))
+    away = set_latent(sae, c, -1.0, torch.zeros(12, 16))
     gap = []
-    for edit in (change, *(push_along(random_direction(24, seed), change) for seed in range(20))):
-        after = last(torch.arange(12), edit)
+    for edit in (away, *(push_along(random_direction(24, seed), away) for seed in range(20))):
+        after = last(torch.arange(12), edit.change())
         gap.append(((after != c)[before == c].float().mean() - (after != before)[before != c].float().mean()).item())
     assert gap[0] > 0.3 and gap[0] > np.mean(gap[1:]) + 0.2
 
