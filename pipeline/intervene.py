@@ -28,7 +28,8 @@ def main(cfg: DictConfig) -> None:
     head = load_head(cfg.head_file, store)
     predict = Predictor(build(cfg.backbone, "layer"), head, store, layer, options.max_images, **machine(cfg))
     counts, controls = run_experiment(sae, predict, matches, store.classes, train, val, options)
-    summary = summarise(counts, [match.name for match in matches], options.strengths, seed=cfg.seed)
+    names = [match.name for match in matches]
+    summary = summarise(counts, names, options.strengths, seed=cfg.seed)
 
     images = build(cfg.data, "splits", **plain(cfg.data.splits.val))
     best = sorted(matches, key=lambda match: -match.f1)[: cfg.maps.classes]
@@ -37,7 +38,7 @@ def main(cfg: DictConfig) -> None:
     results = cfg.results.intervene
     save(segmentation_maps(rows, store.classes, store.grid, f"set to {cfg.maps.strength:g} x its maximum"), f"{results}/maps.png")
     save(tradeoff(summary["points"], summary["curves"]), f"{results}/tradeoff.png")
-    write_json(f"{results}/outcome.json", {**summary, "controls": controls})
+    write_json(f"{results}/outcome.json", {**summary, "controls": dict(zip(names, controls, strict=True))})
     write_json(f"{results}/curve.json", [{"edit": f"{p['method']}, {p['place']}", **p} for p in summary["points"]])
     metrics = {}
     for curve in summary["curves"]:

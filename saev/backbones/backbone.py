@@ -29,9 +29,7 @@ class Backbone(nn.Module):
         d: width of the residual stream.
     """
 
-    def __init__(
-        self, model: nn.Module, *, name: str, preprocess: Preprocess, patch: tuple[int, int], n_special: int, d: int
-    ):
+    def __init__(self, model: nn.Module, *, name: str, preprocess: Preprocess, patch: tuple[int, int], n_special: int, d: int):
         super().__init__()
         self.model = model.eval().requires_grad_(False)
         self.name, self.preprocess, self.n_special, self.d = name, preprocess, n_special, d

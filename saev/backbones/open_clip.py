@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from saev.backbones.backbone import Backbone
 from saev.backbones.timm import TimmVit
+from saev.backbones.weights import reproducible_start
 from saev.data.preprocess import Preprocess
 from saev.errors import SaevError
 
@@ -51,7 +52,8 @@ def open_clip_vit(*, model: str, pretrained: str | None = None) -> Backbone:
     import open_clip
 
     try:
-        clip = open_clip.create_model(model, pretrained=pretrained, weights_only=True)
+        with reproducible_start():
+            clip = open_clip.create_model(model, pretrained=pretrained, weights_only=True)
     except Exception as error:
         raise SaevError(f"open_clip model {model!r} ({pretrained}) cannot be built: {str(error).splitlines()[0]}") from None
     name = f"open_clip/{model}" + (f"/{pretrained}" if pretrained else "")

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from saev.backbones.backbone import Backbone
-from saev.backbones.weights import read_state_dict
+from saev.backbones.weights import read_state_dict, reproducible_start
 from saev.data.preprocess import Preprocess
 from saev.errors import SaevError
 
@@ -41,7 +41,7 @@ def timm_vit(*, model: str, pretrained: bool = True, checkpoint: str | None = No
 
     Args:
         model: timm's name, for example `vit_small_patch14_dinov2.lvd142m`.
-        pretrained: take timm's weights from its hub (or the local hub cache).
+        pretrained: take timm's weights from its hub (or the local hub cache); if false, the same random ones each time.
         checkpoint: take the weights from this file instead.
         img_size: input side in pixels; position embeddings are resampled to it.
 
@@ -52,7 +52,8 @@ def timm_vit(*, model: str, pretrained: bool = True, checkpoint: str | None = No
 
     try:
         size = {} if img_size is None else {"img_size": img_size}
-        vit = timm.create_model(model, pretrained=pretrained and checkpoint is None, **size)
+        with reproducible_start():
+            vit = timm.create_model(model, pretrained=pretrained and checkpoint is None, **size)
     except Exception as error:
         raise SaevError(f"timm model {model!r} cannot be built: {str(error).splitlines()[0]}") from None
     if checkpoint is not None:

@@ -1,11 +1,21 @@
-"""Weights from a local file."""
+"""Weights from a local file, and weights that are random on purpose."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from saev.errors import SaevError
+
+
+@contextmanager
+def reproducible_start() -> Iterator[None]:
+    """Models built inside start from the same random weights in every process, as a control must."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
 
 
 def read_state_dict(path: str) -> dict[str, Tensor]:

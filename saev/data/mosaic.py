@@ -76,16 +76,16 @@ class Mosaic:
         image = np.empty((self.size, self.size, 3), np.uint8)
         for r, c in enumerate(region_classes):
             crop = _random_crop(rng, *_part(self.classes[c], self.split), self.size)
-            image[region == r] = crop[region == r]
+            np.copyto(image, crop, where=(region == r)[..., None])
         area = np.bincount(region.ravel(), minlength=n_regions)
         return Sample(image, int(region_classes[area.argmax()]), region_classes.astype(np.uint8)[region])
 
 
 def _voronoi(sites: np.ndarray, size: int) -> np.ndarray:
     """(size, size) index of the nearest site (row, column) of each pixel centre."""
-    row, column = np.mgrid[:size, :size] + 0.5
-    distance = (row[..., None] - sites[:, 0]) ** 2 + (column[..., None] - sites[:, 1]) ** 2
-    return distance.argmin(-1)
+    centre = np.arange(size) + 0.5
+    from_row, from_column = ((centre - sites[:, axis, None]) ** 2 for axis in (0, 1))  # each (n, size)
+    return (from_row[:, :, None] + from_column[:, None, :]).argmin(0)
 
 
 @cache

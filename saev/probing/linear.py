@@ -10,7 +10,9 @@ from saev.data.patch_labels import IGNORE
 from saev.features.codes import Split
 
 
-def linear_probes(train: Split, val: Split, train_store: Store, val_store: Store, layer: int, *, seed: int, max_tokens: int = 30_000) -> dict:
+def linear_probes(
+    train: Split, val: Split, train_store: Store, val_store: Store, layer: int, *, seed: int, max_tokens: int = 30_000
+) -> dict:
     """Patch accuracy on validation of a multinomial-style logistic probe on activations and on codes.
 
     Both are sklearn's SGDClassifier (one-vs-rest log loss, averaged weights, default L2) on the

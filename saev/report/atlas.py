@@ -36,11 +36,15 @@ def exemplar_atlas(rows: list[tuple[str, list[np.ndarray], list[np.ndarray]]], n
             blank = np.full((*(images[0].shape[:2] if images else (224, 224)), 3), 255, np.uint8)
             axes.imshow(np.concatenate([*lit, *[blank] * (n_images - len(lit))], axis=1))
             axes.set_title(title, fontsize=9)
-        figure.suptitle("Where the latent chosen for each class fires: its strongest validation images, lit by its code", fontsize=11, x=0.01, ha="left")
+        figure.suptitle(
+            "Where the latent chosen for each class fires: its strongest validation images, lit by its code", fontsize=11, x=0.01, ha="left"
+        )
     return figure
 
 
-def segmentation_maps(rows: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]], classes: tuple[str, ...], grid: tuple[int, int], edit: str) -> Figure:
+def segmentation_maps(
+    rows: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]], classes: tuple[str, ...], grid: tuple[int, int], edit: str
+) -> Figure:
     """Image, predicted classes, and predicted classes after the edit, one row per target class.
 
     Args:

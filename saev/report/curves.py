@@ -94,7 +94,14 @@ def tradeoff(points: list[dict], curves: list[dict]) -> Figure:
                 (line,) = axes.plot(x, y, "o-", markersize=4, label=f"{curve['method']} ({curve['selectivity']:.2f})")
                 for p in of:
                     if curve["method"] == "chosen latent":
-                        axes.annotate(f"{p['strength']:g}", (p["other"], p["target"]), xytext=(5, -10), textcoords="offset points", fontsize=7, color=line.get_color())
+                        axes.annotate(
+                            f"{p['strength']:g}",
+                            (p["other"], p["target"]),
+                            xytext=(5, -10),
+                            textcoords="offset points",
+                            fontsize=7,
+                            color=line.get_color(),
+                        )
             axes.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
             axes.set(title=title, xlabel="other patches changed", xlim=(-0.02, 1), ylim=(-0.02, 1.02))
             axes.xaxis.set_major_formatter("{x:.0%}")

@@ -10,7 +10,6 @@ from saev.errors import SaevError
 
 @cache
 def build(kind):
-    torch.manual_seed(0)
     if kind == "plain":
         return timm_vit(model="vit_tiny_patch16_224", pretrained=False, img_size=64)
     if kind == "registers":
@@ -63,6 +62,14 @@ def test_local_weights_round_trip(tmp_path):
         loaded = timm_vit(model="vit_tiny_patch16_224", checkpoint=str(tmp_path / file), img_size=64)
         assert loaded.weights_hash() == source.weights_hash()
     assert build("registers").weights_hash() != source.weights_hash()
+
+
+def test_random_weights_are_the_same_each_time():
+    """Also from another state of the generator, and without touching it."""
+    first = build("plain").weights_hash()
+    state = torch.manual_seed(99).get_state()
+    assert timm_vit(model="vit_tiny_patch16_224", pretrained=False, img_size=64).weights_hash() == first
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_bad_models_and_weights_are_one_line(tmp_path):

@@ -4,7 +4,17 @@ import torch
 
 from saev.errors import SaevError
 from saev.features import encode_store, load_split
-from saev.intervention import Experiment, Predictor, SegmentationHead, fidelity, illustrate, load_head, run_experiment, summarise, train_head
+from saev.intervention import (
+    Experiment,
+    Predictor,
+    SegmentationHead,
+    fidelity,
+    illustrate,
+    load_head,
+    run_experiment,
+    summarise,
+    train_head,
+)
 from saev.intervention.edits import push_along, random_direction, set_latent
 from saev.intervention.experiment import METHODS, PLACES, Counts
 from saev.intervention.head import evaluate_head, save_head

@@ -16,7 +16,11 @@ from tests.pipeline.study import TINY, run
 def study(tmp_path_factory) -> Path:
     """A directory in which extract, head and train have run."""
     cwd = tmp_path_factory.mktemp("study")
-    for stage, overrides in (("extract", TINY), ("head", TINY), ("train", [*TINY, "sae.d_sae=64", "sae.k=4", "sae.prefixes=[]", "trainer.steps=5", "trainer.batch_size=64"])):
+    for stage, overrides in (
+        ("extract", TINY),
+        ("head", TINY),
+        ("train", [*TINY, "sae.d_sae=64", "sae.k=4", "sae.prefixes=[]", "trainer.steps=5", "trainer.batch_size=64"]),
+    ):
         result = run(cwd, stage, *overrides)
         assert result.returncode == 0, result.stderr
     return cwd

@@ -61,9 +61,7 @@ def test_latents_unrelated_to_the_labels_are_not_significant():
 def test_linear_probes_rank_signal_above_noise(stores):
     n_train, n_val = (stores[split].patch_labels().size for split in ("train", "val"))
     labels = {split: stores[split].patch_labels().ravel() for split in ("train", "val")}
-    perfect = [
-        Split(scipy.sparse.csr_array(np.eye(256, dtype=np.float32)[labels[split]]), labels[split], 16) for split in ("train", "val")
-    ]
+    perfect = [Split(scipy.sparse.csr_array(np.eye(256, dtype=np.float32)[labels[split]]), labels[split], 16) for split in ("train", "val")]
     result = linear_probes(*perfect, stores["train"], stores["val"], 2, seed=0)
     assert result["codes"] > 0.95  # the codes are the labels
     assert result["majority"] <= result["codes"] and 0 <= result["activations"] <= 1

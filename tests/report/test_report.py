@@ -6,8 +6,16 @@ from matplotlib.image import imread
 
 from saev.intervention.experiment import METHODS, PLACES
 from saev.report import (
-    density_histogram, exemplar_atlas, f1_bars, frontier, loss_curves, save, segmentation_maps, tradeoff, write_report,
-)  # fmt: skip
+    density_histogram,
+    exemplar_atlas,
+    f1_bars,
+    frontier,
+    loss_curves,
+    save,
+    segmentation_maps,
+    tradeoff,
+    write_report,
+)
 from saev.report.atlas import spotlight
 
 
@@ -24,7 +32,9 @@ def figures():
         [{"method": m, "place": p, "strength": -s, "target": s / 2, "other": s / 9} for m in METHODS for p in PLACES for s in (0, 1, 2)],
         [{"method": m, "place": p, **curve} for m in METHODS for p in PLACES],
     )
-    yield exemplar_atlas([("cat", images[:2], [rng.random((4, 4))] * 2), ("never fires", [], []), ("dog", images, [rng.random((4, 4))] * 3)], 3)
+    yield exemplar_atlas(
+        [("cat", images[:2], [rng.random((4, 4))] * 2), ("never fires", [], []), ("dog", images, [rng.random((4, 4))] * 3)], 3
+    )
     yield segmentation_maps([("cat", images[0], np.zeros(16, int), np.arange(16) % 2)], ("cat", "dog"), (4, 4), "set to -1")
 
 
