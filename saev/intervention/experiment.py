@@ -42,12 +42,15 @@ class Experiment:
     strengths: tuple[float, ...] = (0.0, -0.5, -1.0, -2.0, -4.0)
     """Multiples of the latent's largest training code; 0 is ablation."""
     max_images: int = 48
-    """The first so many validation images."""
+    """The first so many validation images for the chosen latents."""
+    control_images: int = 24
+    """The first so many of them for the two controls, whose curves need less precision."""
     seed: int = 0
     """Of the random latents and directions."""
 
     def __post_init__(self):
         check_int("intervene.max_images", self.max_images, low=1)
+        check_int("intervene.control_images", self.control_images, low=1, high=self.max_images)
         check_int("intervene.seed", self.seed, low=0)
 
 
@@ -79,12 +82,14 @@ def run_experiment(sae: SAE, predict: Predictor, matches: list[Match], classes: 
     maximum = train.maximum
 
     counts = Counts(*(np.zeros((len(matches), len(METHODS), len(PLACES), len(options.strengths), n), np.int64) for _ in Counts._fields))
-    counts.target[:] = target.sum(2).numpy()[:, None, None, None]
-    counts.other[:] = other.sum(2).numpy()[:, None, None, None]
+    n_images = (n, min(options.control_images, n), min(options.control_images, n))  # per method
+    for m, reach in enumerate(n_images):
+        counts.target[:, m, ..., :reach] = target.sum(2).numpy()[:, None, None, :reach]
+        counts.other[:, m, ..., :reach] = other.sum(2).numpy()[:, None, None, :reach]
     cells = [(c, s) for c in range(len(matches)) for s in range(len(options.strengths))]
     for c, s in track(cells, "intervene", len(cells), unit="edits"):
         for m, p, edit in _edits(sae, matches[c], controls[c], val, maximum, options.strengths[s], options.seed + c, target[c]):
-            touched = (edit.amount_bp != 0).any(-1).nonzero().flatten()
+            touched = (edit.amount_bp[: n_images[m]] != 0).any(-1).nonzero().flatten()
             changed = torch.zeros_like(target[c])
             changed[touched] = predict(touched, edit.change(touched)) != before[touched]
             counts.target_changed[c, m, p, s] = (changed & target[c]).sum(1).numpy()

@@ -30,7 +30,7 @@ class Training:
     """Chunks of the store that are shuffled together."""
     warmup: float = 0.05
     """Share of the steps over which the learning rate rises from 0."""
-    decay: float = 0.3
+    decay: float = 0.5
     """Share of the steps over which it falls to 0 at the end."""
     clip: float = 1.0
     """Largest gradient norm of one SAE."""

@@ -113,7 +113,7 @@ def test_experiment_counts_equal_a_direct_computation(sae, predict, splits, stor
     present = [c for c in range(16) if (predict.labels == c).any()][:2]
     live = np.flatnonzero(train.density)[:2].tolist()
     matches = [match_of(classes[c], latent) for c, latent in zip(present, live, strict=True)]
-    options = Experiment(strengths=(0.0, -3.0), max_images=12)
+    options = Experiment(strengths=(0.0, -3.0), max_images=12, control_images=5)
     counts, controls = run_experiment(sae, predict, matches, classes, train, val, options)
 
     images = torch.arange(12)
@@ -132,6 +132,8 @@ def test_experiment_counts_equal_a_direct_computation(sae, predict, splits, stor
     # Ablation changes nothing where the latent is silent, so "all" and "active" are the same edit.
     np.testing.assert_array_equal(counts.target_changed[:, :2, 0, 0], counts.target_changed[:, :2, 2, 0])
     assert counts.target_changed.sum() > 0
+    # The controls are counted on their own images only.
+    assert counts.target[:, 1:, :, :, 5:].sum() == counts.other_changed[:, 1:, :, :, 5:].sum() == 0 < counts.other[:, 1:, :, :, :5].min()
 
 
 def test_pushing_the_class_weight_itself_flips_its_patches(stores, tiny_vit, predict, splits, head):
@@ -208,4 +210,4 @@ def test_summary_pools_and_averages():
 @pytest.mark.parametrize("value", [0, "many"])
 def test_bad_options_are_named_and_echoed(value):
     with pytest.raises(SaevError, match=f"intervene.max_images must be .*{value}"):
-        Experiment(max_images=value)
+        Experiment(max_images=value, control_images=1)

@@ -15,7 +15,7 @@ STAGES = {
     "train": [*TINY, *SAE, "sae.beside=[{k: 4}]", "trainer.steps=60", "trainer.batch_size=128"],
     "features": TINY,
     "probe": TINY,
-    "intervene": [*TINY, "intervene.max_images=6"],
+    "intervene": [*TINY, "intervene.max_images=6", "intervene.control_images=4"],
     "report": ["study.backbones=[timm]", "study.saes=[topk]"],
 }
 
