@@ -43,7 +43,7 @@ class Experiment:
     """Multiples of the latent's largest training code; 0 is ablation."""
     max_images: int = 48
     """The first so many validation images for the chosen latents."""
-    control_images: int = 24
+    control_images: int = 16
     """The first so many of them for the two controls, whose curves need less precision."""
     seed: int = 0
     """Of the random latents and directions."""
