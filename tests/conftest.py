@@ -2,6 +2,10 @@
 
 import pytest
 import torch
+from jaxtyping import install_import_hook
+
+# Shapes and types of the arithmetic are checked at every call, in tests only.
+install_import_hook(["saev.sae.model", "saev.sae.sparse", "saev.intervention.edits"], "beartype.beartype")
 
 from saev.activations import Store, record
 from saev.backbones import Backbone

@@ -11,6 +11,7 @@ explain passes through untouched, and nothing needs to be decoded.
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from saev.sae.model import SAE
@@ -33,17 +34,17 @@ class Edit(NamedTuple):
         return self.amount_bp[images][..., None] * self.direction_d
 
 
-def set_latent(sae: SAE, latent: int, value: float, codes_bp: Tensor) -> Edit:
+def set_latent(sae: SAE, latent: int, value: float, codes_bp: Float[Tensor, "b p"]) -> Edit:
     """Set `latent` to `value` on every patch; `codes_bp` are its codes before."""
     return Edit(sae.scale * (value - codes_bp), sae.W_dec[latent])
 
 
-def push_along(direction_d: Tensor, like: Edit) -> Edit:
+def push_along(direction_d: Float[Tensor, " d"], like: Edit) -> Edit:
     """The control: on every patch as long as `like`, but along another unit vector."""
     return Edit(like.amount_bp.abs(), direction_d)
 
 
-def random_direction(d: int, seed: int) -> Tensor:
+def random_direction(d: int, seed: int) -> Float[Tensor, " d"]:
     """A unit vector drawn uniformly from the sphere."""
     vector = torch.randn(d, generator=torch.Generator().manual_seed(seed))
     return vector / torch.linalg.vector_norm(vector)

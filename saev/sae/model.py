@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from saev.errors import SaevError
@@ -27,7 +28,7 @@ class SAE(nn.Module):
         precision: of the encoder product; parameters stay float32.
     """
 
-    def __init__(self, architecture: Architecture, mean: Tensor, scale: float, *, seed: int = 0, precision: str = "fp32"):
+    def __init__(self, architecture: Architecture, mean: Float[Tensor, " d"], scale: float, *, seed: int = 0, precision: str = "fp32"):
         super().__init__()
         self.architecture, self.precision = architecture, precision
         d = len(mean)
@@ -54,25 +55,25 @@ class SAE(nn.Module):
         if d != self.d:
             raise SaevError(f"{origin}: activations have width {d}, the SAE was trained on width {self.d}")
 
-    def normalise(self, x_nd: Tensor) -> Tensor:
+    def normalise(self, x_nd: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """Raw activations -> zero mean, E||z|| = sqrt(d)."""
         return (x_nd - self.mean) / self.scale
 
-    def pre_activations(self, z_nd: Tensor) -> Tensor:
+    def pre_activations(self, z_nd: Float[Tensor, "n d"]) -> Float[Tensor, "n s"]:
         """(n, s) from normalised activations; bf16 where `precision` says so."""
         bias = self.b_enc - self.b_dec @ self.W_enc
         if use_bf16(self.precision, z_nd.device):
             return torch.addmm(bias.bfloat16(), z_nd.bfloat16(), self.W_enc.bfloat16())
         return torch.addmm(bias, z_nd, self.W_enc)
 
-    def select(self, pre_ns: Tensor) -> tuple[Tensor, Tensor]:
+    def select(self, pre_ns: Float[Tensor, "n s"]) -> tuple[Int[Tensor, " m"], Int[Tensor, " n_plus_1"]]:
         """The active latents, as (latents, offsets) of `Codes`."""
         if isinstance(self.architecture, TopK):
             return select_topk(pre_ns, self.architecture.k)
         return select_positive(pre_ns)
 
     @torch.no_grad()
-    def codes(self, x_nd: Tensor) -> Codes:
+    def codes(self, x_nd: Float[Tensor, "n d"]) -> Codes:
         """Sparse codes of raw activations, values > 0 only."""
         pre_ns = self.pre_activations(self.normalise(x_nd))
         latents, offsets = self.select(pre_ns)
@@ -82,16 +83,16 @@ class SAE(nn.Module):
         counts = torch.bincount(tokens[fires], minlength=len(x_nd))
         return Codes(values[fires], latents[fires], F.pad(counts.cumsum(0), (1, 0)))
 
-    def encode(self, x_nd: Tensor) -> Tensor:
+    def encode(self, x_nd: Float[Tensor, "n d"]) -> Float[Tensor, "n s"]:
         """Dense codes f (n, s) of raw activations."""
         return self.codes(x_nd).dense(self.d_sae)
 
-    def decode(self, f: Tensor | Codes) -> Tensor:
+    def decode(self, f: Float[Tensor, "n s"] | Codes) -> Float[Tensor, "n d"]:
         """Codes, dense (n, s) or sparse, -> raw activations (n, d)."""
         z_hat = bag(f.latents, f.offsets, f.values, self.W_dec) if isinstance(f, Codes) else f @ self.W_dec
         return (z_hat + self.b_dec) * self.scale + self.mean
 
-    def forward(self, x_nd: Tensor) -> Tensor:
+    def forward(self, x_nd: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """Reconstruction of raw activations."""
         return self.decode(self.codes(x_nd))
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -35,7 +36,7 @@ class Codes(NamedTuple):
         return self.values.new_zeros(len(self.offsets) - 1, d_sae).index_put((rows, self.latents), self.values)
 
 
-def select_topk(pre_ns: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def select_topk(pre_ns: Float[Tensor, "n s"], k: int) -> tuple[Int[Tensor, " m"], Int[Tensor, " n_plus_1"]]:
     """The k largest pre-activations of each token as (latents, offsets), the negative ones included.
 
     Keeping them makes every bag k long; their value is 0 and so is their gradient.
@@ -44,13 +45,15 @@ def select_topk(pre_ns: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return latents.flatten(), torch.arange(0, latents.numel() + 1, k, device=pre_ns.device)
 
 
-def select_positive(pre_ns: Tensor) -> tuple[Tensor, Tensor]:
+def select_positive(pre_ns: Float[Tensor, "n s"]) -> tuple[Int[Tensor, " m"], Int[Tensor, " n_plus_1"]]:
     """All positive pre-activations as (latents, offsets)."""
     active = pre_ns > 0
     return active.nonzero()[:, 1], F.pad(active.sum(1).cumsum(0), (1, 0))
 
 
-def bag(rows: Tensor, offsets: Tensor, weights: Tensor, matrix: Tensor) -> Tensor:
+def bag(
+    rows: Int[Tensor, " m"], offsets: Int[Tensor, " bags_plus_1"], weights: Float[Tensor, " m"], matrix: Float[Tensor, "r d"]
+) -> Float[Tensor, "bags d"]:
     """out[i] = sum over j in offsets[i]..offsets[i+1] of weights[j] * matrix[rows[j]]."""
     return F.embedding_bag(rows, matrix, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True)
 
@@ -115,7 +118,16 @@ class _SparseSums(torch.autograd.Function):
         return None, grad_W_enc, grad_b_enc, grad_W_dec, grad_b_dec, None, None, None
 
 
-def sparse_sums(z_nd, W_enc, b_enc, W_dec, b_dec, pre_ns, latents, offsets) -> tuple[Tensor, Tensor]:
+def sparse_sums(
+    z_nd: Float[Tensor, "n d"],
+    W_enc: Float[Tensor, "d s"],
+    b_enc: Float[Tensor, " s"],
+    W_dec: Float[Tensor, "s d"],
+    b_dec: Float[Tensor, " d"],
+    pre_ns: Float[Tensor, "n s"],
+    latents: Int[Tensor, " m"],
+    offsets: Int[Tensor, " bags_plus_1"],
+) -> tuple[Float[Tensor, "bags d"], Float[Tensor, " m"]]:
     """Decode the selected latents, bag by bag: sum of ReLU(pre) W_dec rows (n_bags, d), and ReLU(pre) (m,).
 
     Both carry gradients to all four parameters. `pre_ns` is (z - b_dec) W_enc + b_enc,

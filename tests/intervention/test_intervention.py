@@ -58,7 +58,7 @@ def test_setting_a_latent_keeps_the_residual(sae):
     edited = f.clone()
     edited[:, 9] = -2.5
     expected = (x - sae.decode(f)) + sae.decode(edited)
-    torch.testing.assert_close(x + set_latent(sae, 9, -2.5, f[:, 9]).change(), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(x + set_latent(sae, 9, -2.5, f[None, :, 9]).change()[0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_random_direction_is_as_long_as_the_edit(sae):
