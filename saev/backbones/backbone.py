@@ -1,6 +1,7 @@
 """The cut: a ViT as prefix (images -> activations) and suffix (activations -> outputs)."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -10,7 +11,7 @@ from saev.data.preprocess import Preprocess
 from saev.errors import SaevError
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """A frozen vision transformer, cut after the residual stream of any block.
 
     With h_0 = embed(x) and h_{l+1} = block_l(h_l), `prefix` gives h_{l+1} ("layer l") and
@@ -36,9 +37,9 @@ class Backbone(nn.Module):
         self.grid = (preprocess.size[0] // patch[0], preprocess.size[1] // patch[1])
 
     @property
+    @abstractmethod
     def blocks(self) -> Sequence[nn.Module]:
         """The transformer blocks in order."""
-        raise NotImplementedError
 
     @property
     def n_tokens(self) -> int:
@@ -62,17 +63,17 @@ class Backbone(nn.Module):
             digest.update(value.cpu().contiguous().view(torch.uint8).numpy().data)
         return digest.hexdigest()[:16]
 
+    @abstractmethod
     def embed(self, images: Tensor) -> Tensor:
         """(b, 3, h, w) -> (b, t, d), the input of block 0."""
-        raise NotImplementedError
 
+    @abstractmethod
     def norm(self, tokens: Tensor) -> Tensor:
         """The final normalisation of all tokens."""
-        raise NotImplementedError
 
+    @abstractmethod
     def output(self, tokens: Tensor) -> Tensor:
         """Normalised tokens (b, t, d) -> what the whole model returns, (b, o)."""
-        raise NotImplementedError
 
     def prefix(self, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
         """Residual stream after each of `layers`, each (b, t, d); no later block is computed."""

@@ -20,7 +20,7 @@ class TimmVit(Backbone):
             model, name=name, preprocess=preprocess or timm_preprocess(model), patch=model.patch_embed.patch_size,
             n_special=model.num_prefix_tokens, d=model.embed_dim,
         )  # fmt: skip
-        self.head = nn.Identity() if head is None else head
+        self.head = (nn.Identity() if head is None else head).eval().requires_grad_(False)
 
     @property
     def blocks(self) -> nn.Sequential:
