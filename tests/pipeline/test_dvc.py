@@ -87,3 +87,17 @@ def test_every_choice_composes_and_names_itself(group):
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             cfg = compose("train", [f"{group}={file.stem}"])
         assert cfg[group].name == file.stem
+
+
+def test_a_study_of_one_sae_parses(tmp_path):
+    """Nothing in dvc.yaml may count on how many cells the study has."""
+    import shutil
+
+    for file in ("dvc.yaml", "conf/study.yaml"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / file, tmp_path / file)
+    study = tmp_path / "conf/study.yaml"
+    study.write_text(study.read_text().replace("[topk, relu]", "[relu]"))
+    Repo.init(str(tmp_path), no_scm=True).close()
+    with Repo(str(tmp_path)) as repo:
+        assert len(repo.index.stages) == 7 and repo.index._plots
