@@ -67,10 +67,15 @@ def plain(node: DictConfig) -> dict:
 
 
 def machine(cfg: DictConfig) -> dict:
-    """Precision and device of the backbone, with `auto` resolved."""
+    """Precision and device of the backbone in a stage that uses one device."""
     from saev.precision import pick_device
 
-    return {"precision": cfg.machine.precision, "device": pick_device(cfg.machine.device)}
+    return {"precision": cfg.machine.precision, "device": pick_device(cfg.machine.accelerator)}
+
+
+def places(cfg: DictConfig) -> dict:
+    """Lightning's accelerator, devices and num_nodes, of a stage that uses several."""
+    return {key: cfg.machine[key] for key in ("accelerator", "devices", "num_nodes")}
 
 
 def rich_progress() -> bool:

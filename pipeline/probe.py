@@ -1,5 +1,6 @@
 """features -> meanings: which latent stands for which class, against random latents and linear probes."""
 
+from dataclasses import asdict
 from statistics import fmean
 
 from omegaconf import DictConfig
@@ -30,8 +31,8 @@ def main(cfg: DictConfig) -> None:
         title = f"{match.name}: latent {match.latent}, F1 {match.f1:.2f}"
         rows.append((title, [images[i].image for i in top], [codes[i].reshape(stores["val"].grid) for i in top]))
     save(exemplar_atlas(rows, cfg.exemplars), f"{cfg.results.probe}/exemplars.png")
-    save(f1_bars([match.as_dict() for match in matches]), f"{cfg.results.probe}/f1.png")
-    write_json(f"{cfg.results.probe}/classes.json", [match.as_dict() for match in matches])
+    save(f1_bars([asdict(match) for match in matches]), f"{cfg.results.probe}/f1.png")
+    write_json(f"{cfg.results.probe}/classes.json", [asdict(match) for match in matches])
     means = {key: fmean(getattr(match, key) for match in matches) for key in ("f1", "f1_train", "ap", "null_f1", "null_f1_95")}
     write_json(f"{cfg.results.probe}/metrics.json", {**means, "linear_probe": linear})
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from pipeline import build, machine, plain, rich_progress, stage
+from pipeline import build, machine, places, plain, rich_progress, stage
 
 FIDELITY_IMAGES = 100
 """Validation images on which downstream fidelity is measured."""
@@ -28,7 +28,7 @@ def main(cfg: DictConfig) -> None:
     working = scratch("train", {"sae": plain(cfg.sae), "trainer": plain(cfg.trainer), "seed": cfg.seed, "layer": layer,
                                 "store": [train.attrs["data"], train.attrs["weights"], train.attrs["stats"]]})  # fmt: skip
     saes, curve = fit(architectures, train, layer=layer, options=options, seed=cfg.seed, working=working,
-                      progress=rich_progress(), **plain(cfg.lightning))  # fmt: skip
+                      progress=rich_progress(), **places(cfg))  # fmt: skip
 
     measured, densities = [], []
     for sae in saes:

@@ -27,8 +27,8 @@ def autocast(precision: str, device: torch.device | str = "cpu") -> AbstractCont
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=use_bf16(precision, device))
 
 
-def pick_device(device: str) -> str:
-    """`auto` as the GPU if there is one, else the CPU; any other name as it is."""
-    if device == "auto":
+def pick_device(accelerator: str) -> str:
+    """The torch device of Lightning's accelerator name: `auto` takes a GPU if there is one."""
+    if accelerator == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
+    return "cuda" if accelerator == "gpu" else accelerator

@@ -1,15 +1,17 @@
-"""One progress bar for all long work: rate and time left, silent when not a terminal."""
+"""One progress bar for all long work: rate and time left, silent when not a terminal and in all processes but the first."""
 
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
+
+from saev import distributed
 
 T = TypeVar("T")
 
 
 def track(items: Iterable[T], what: str, total: int, unit: str = "images", size: int = 1) -> Iterator[T]:
     """Iterate over `items`, each worth `size` units of `total`, showing units/s and ETA."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or distributed.rank() > 0:
         yield from items
         return
     from rich.console import Console

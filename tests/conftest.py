@@ -7,7 +7,7 @@ from jaxtyping import install_import_hook
 # Shapes and types of the arithmetic are checked at every call, in tests only.
 install_import_hook(["saev.sae.model", "saev.sae.sparse", "saev.intervention.edits"], "beartype.beartype")
 
-from saev.activations import Store, record
+from saev.activations import Recording, Store, record
 from saev.backbones import Backbone
 from saev.data import Mosaic
 
@@ -31,7 +31,7 @@ def stores(tiny_vit, tmp_path_factory) -> dict[str, Store]:
     return {
         split: record(
             tiny_vit, Mosaic(split=split, n=n, size=64), root / split, layers=[1, 2], working=root / f"{split}-working",
-            chunk=8, batch_size=4, workers=0, precision="fp32",
+            options=Recording(chunk=8, batch_size=4), workers=0, precision="fp32",
         )
         for split, n in (("train", 40), ("val", 12))
     }  # fmt: skip

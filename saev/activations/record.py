@@ -1,4 +1,4 @@
-"""Recording a store: images -> backbone -> Zarr, resumable after any interruption."""
+"""Recording a store: images -> backbone -> Zarr, resumable after any interruption, by one process or many."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -7,20 +7,21 @@ from pathlib import Path
 import numpy as np
 import torch
 import zarr
+from torch import Tensor
 from torch.utils.data import DataLoader
+from zarr.codecs import Crc32cCodec
 
+from saev import distributed
+from saev.activations.create import DTYPES, Recording, create, identity
 from saev.activations.statistics import normalisation
-from saev.activations.store import SCHEMA, Store
+from saev.activations.store import Store
 from saev.backbones.backbone import Backbone
 from saev.data.preprocess import Prepared
 from saev.data.sample import ImageDataset
 from saev.errors import SaevError
 from saev.files import publish
-from saev.options import check_int, check_number
 from saev.precision import autocast
 from saev.progress import track
-
-FLOAT16_MAX = 65504.0
 
 
 def record(
@@ -30,98 +31,106 @@ def record(
     *,
     layers: Sequence[int],
     working: Path,
-    purity: float = 0.9,
-    chunk: int = 32,
-    batch_size: int = 16,
+    options: Recording = Recording(),  # noqa: B008 (frozen)
     workers: int = 2,
     precision: str = "auto",
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
 ) -> Store:
     """Record the activations of every image after each of `layers` into the store `out`.
 
+    In a torch.distributed group, process r records the chunks r, r + world, ...; every
+    process calls this, and the store has the bytes that one process would have written.
+
     Args:
-        working: directory for the unfinished store. If a run dies, the next one with the same
-            `working` continues at the first missing chunk and gives the same bytes.
-        purity: see `majority_labels`.
-        chunk: images per chunk, the unit of writing and of resume.
-        batch_size: images per forward pass; 16 is fastest on a CPU, where 32 leaves the cache.
+        working: directory for the unfinished store, on a disk that all processes see. If a run dies, the
+            next one with the same `working` continues at the first missing chunk and gives the same bytes.
         workers: processes that load images.
         precision: of the backbone's matrix products, `auto`, `fp32` or `bf16`.
 
     Raises:
-        SaevError: a layer out of range, an image that cannot be decoded, an activation that
-            is NaN or beyond float16 (named by layer and image).
+        SaevError: a layer out of range, tokens that the backbone lacks, an image that cannot be decoded, an
+            activation that is NaN or beyond the dtype (named by layer and image), or an unfinished store in
+            `working` of another configuration (the key is named).
+        OSError: the disk is full.
     """
-    check_int("chunk", chunk, low=1)
-    check_int("batch_size", batch_size, low=1)
-    check_number("purity", purity, low=0, high=1)
     layers = [backbone.layer_index(layer) for layer in layers]
-    partial = working / "store"
-    group = _open(partial, backbone, images, layers, chunk)
-    keys = [*(f"acts/{layer}" for layer in layers), "labels/patch", "labels/image"]
-    # zarr does not store this setting, and without it never writes a chunk of zeros.
-    targets = [group[key].with_config({"write_empty_chunks": True}) for key in keys]
-
-    # zarr writes a chunk beside its place and renames it: the file is there whole or not at all.
-    todo = [c for c in range(-(-len(images) // chunk)) if not all(_written(partial, array, c) for array in targets)]
-    members = [range(c * chunk, min((c + 1) * chunk, len(images))) for c in todo]
-    loader = DataLoader(
-        Prepared(images, backbone.preprocess, backbone.grid, purity), batch_sampler=members,
-        num_workers=workers, prefetch_factor=2 if workers else None,
-    )  # fmt: skip
-    backbone = backbone.to(device)
-    with ThreadPoolExecutor(1) as writer, torch.inference_mode(), autocast(precision, device):
-        pending = None  # the write of the chunk before, which overlaps this one's computation
-        for of, (pixels, *labels) in zip(members, track(_batches(loader), "extract", len(images), size=chunk), strict=True):
-            parts = [backbone.prefix(part.to(device), layers) for part in pixels.split(batch_size)]
-            acts = [torch.cat(layer_parts).float().cpu().numpy() for layer_parts in zip(*parts, strict=True)]
-            for layer, values in zip(layers, acts, strict=True):
-                _check_range(values, layer, of.start)
-            if pending is not None:
-                pending.result()
-            pending = writer.submit(_write, targets, slice(of.start, of.stop), [*acts, *map(np.asarray, labels)])
-        if pending is not None:
-            pending.result()
-
-    for layer in layers:
-        mean, scalars = normalisation(group[f"acts/{layer}"], backbone.n_special, chunk)
-        group.require_array(f"stats/{layer}/mean", shape=mean.shape, dtype="float64")[:] = mean
-        group.attrs["stats"] = {**group.attrs.get("stats", {}), str(layer): scalars}
-    group.attrs["complete"] = True
-    publish(partial, out)
+    partial, first = working / "store", distributed.rank() == 0
+    if first:
+        create(partial, identity(backbone, images, layers, options))
+    distributed.barrier()
+    group = zarr.open_group(str(partial), mode="r+")
+    _record_chunks(backbone, images, group, partial, options, workers, precision, device)
+    distributed.barrier()
+    if first:
+        _finish(group, images)
+        publish(partial, out)
+    distributed.barrier()
     return Store(out)
 
 
-def _batches(loader: DataLoader) -> Iterator[list[torch.Tensor]]:
+def _record_chunks(backbone: Backbone, images: ImageDataset, group: zarr.Group, path: Path, options: Recording, workers: int,
+                   precision: str, device: str | torch.device) -> None:  # fmt: skip
+    """Compute and write this process's share of the chunks that are not yet there."""
+    layers, chunk = group.attrs["layers"], options.chunk
+    keys = [f"{kind}/{layer}" for kind in ("acts", "norms") for layer in layers] + ["labels/patch", "labels/image", "labels/present"]
+    # zarr does not store this setting, and without it never writes a chunk of zeros.
+    targets = [group[key].with_config({"write_empty_chunks": True}) for key in keys]
+    mine = range(distributed.rank(), -(-len(images) // chunk), distributed.world())
+    # zarr writes a chunk beside its place and renames it: the file is there whole or not at all.
+    todo = [c for c in mine if not all(_written(path, array, c) for array in targets)]
+    members = [range(c * chunk, min((c + 1) * chunk, len(images))) for c in todo]
+    prepared = Prepared(images, backbone.preprocess, backbone.grid, purity=options.purity, corrupt_ok=options.corrupt == "missing")
+    on_gpu = torch.device(device).type == "cuda"
+    loader = DataLoader(
+        prepared, batch_sampler=members, num_workers=workers, prefetch_factor=2 if workers else None, pin_memory=on_gpu,
+        collate_fn=_collate,
+    )  # fmt: skip
+    backbone, kinds = backbone.to(device), list(group.attrs["tokens"])
+    with ThreadPoolExecutor(1) as writer, torch.inference_mode():
+        pending = None  # the write of the chunk before, which overlaps this one's computation
+        done = sum(map(len, members))
+        for of, (pixels, *labels) in zip(members, track(_batches(loader), "extract", done, size=chunk), strict=True):
+            present = labels[-1]
+            acts = _activations(backbone, pixels, layers, kinds, options, precision, device)
+            norms = [x.float().norm(dim=-1) for x in acts]
+            for layer, x, lengths in zip(layers, acts, norms, strict=True):
+                _check_range(x, layer, of.start, images)
+                x[~present], lengths[~present] = torch.nan, torch.nan
+            values = [x.cpu().numpy() for x in (*acts, *norms, *labels)]
+            if pending is not None:
+                pending.result()
+            pending = writer.submit(_write, targets, slice(of.start, of.stop), values)
+        if pending is not None:
+            pending.result()
+
+
+def _collate(samples: list[tuple]) -> list[Tensor]:
+    return [torch.from_numpy(np.stack(column)) for column in zip(*samples, strict=True)]
+
+
+def _batches(loader: DataLoader) -> Iterator[list[Tensor]]:
     try:
         yield from loader
     except SaevError as error:
-        # From a worker process it arrives with the worker's traceback as its message.
-        raise SaevError(str(error).rpartition("SaevError: ")[2].strip()) from None
+        message = str(error).strip()
+        if "Original Traceback" in message:  # from a worker process; the last line is `type: message`
+            message = message.splitlines()[-1].partition(": ")[2]
+        raise SaevError(message) from None
 
 
-def _open(path: Path, backbone: Backbone, images: ImageDataset, layers: list[int], chunk: int) -> zarr.Group:
-    """Create the store with all its arrays, or reopen one that an interrupted run left."""
-    attrs = {
-        "schema": SCHEMA, "backbone": backbone.name, "weights": backbone.weights_hash(), "data": images.fingerprint,
-        "n_blocks": backbone.n_blocks, "layers": layers, "grid": list(backbone.grid), "n_special": backbone.n_special, "chunk": chunk,
-        "classes": list(images.classes),
-    }  # fmt: skip
-    try:
-        group = zarr.open_group(str(path), mode="r+")
-        if all(group.attrs.get(key) == value for key, value in attrs.items()):
-            for leftover in path.rglob("*.partial"):
-                leftover.unlink()
-            return group
-    except FileNotFoundError:
-        pass
-    group = zarr.open_group(str(path), mode="w", attributes=attrs)
-    n, t = len(images), backbone.n_tokens
-    shapes = {f"acts/{layer}": ("float16", (n, t, backbone.d)) for layer in layers}
-    shapes |= {"labels/patch": ("uint8", (n, t - backbone.n_special)), "labels/image": ("uint8", (n,))}
-    for key, (dtype, shape) in shapes.items():
-        group.create_array(key, shape=shape, chunks=(chunk, *shape[1:]), dtype=dtype, compressors=None)
-    return group
+def _activations(backbone: Backbone, pixels: Tensor, layers: list[int], kinds: list[str], options: Recording,
+                 precision: str, device: str | torch.device) -> list[Tensor]:  # fmt: skip
+    """(b, h, w, 3) uint8 -> per layer the tokens of `kinds` (b, t, d) in the store's dtype, on the device."""
+    out: list[list[Tensor]] = [[] for _ in layers]
+    for part in pixels.split(options.batch_size):
+        inputs = backbone.preprocess.normalise(part.to(device, non_blocking=True))
+        with autocast(precision, device):
+            found = backbone.prefix(inputs, layers)
+        for chosen, tokens in zip(out, found, strict=True):
+            parts = {kind: tokens[:, slice(*ends)] for kind, ends in backbone.tokens.items()}
+            parts["meanpool"] = parts["patch"].float().mean(1, keepdim=True)
+            chosen.append(torch.cat([parts[kind].to(DTYPES[options.dtype]) for kind in kinds], 1))
+    return [torch.cat(parts) for parts in out]
 
 
 def _written(store: Path, array: zarr.Array, c: int) -> bool:
@@ -129,16 +138,33 @@ def _written(store: Path, array: zarr.Array, c: int) -> bool:
     return (store / array.path / key).is_file()
 
 
-def _check_range(acts: np.ndarray, layer: int, first: int) -> None:
-    """Raise unless float16 can hold `acts` (b, t, d); an inf would silently poison every later mean."""
-    bad = ~(np.abs(acts).max(axis=(1, 2)) <= FLOAT16_MAX)  # NaN compares false
+def _check_range(acts: Tensor, layer: int, first: int, images: ImageDataset) -> None:
+    """Raise unless every value of `acts` (b, t, d) is finite; one that is not would silently poison every later mean."""
+    bad = ~acts.isfinite().flatten(1).all(1)
     if bad.any():
-        raise SaevError(
-            f"layer {layer}, image {first + int(bad.argmax())}: activation of magnitude "
-            f"{np.abs(acts[bad.argmax()]).max():g} does not fit float16 (at most {FLOAT16_MAX:g})"
-        )
+        b = int(bad.nonzero()[0, 0])
+        dtype = str(acts.dtype).removeprefix("torch.")
+        what = "is NaN" if acts[b].isnan().any() else f"does not fit {dtype} (at most {torch.finfo(acts.dtype).max:g})"
+        raise SaevError(f"layer {layer}, image {first + b} ({images.name(first + b)}): an activation {what}")
 
 
 def _write(targets: list[zarr.Array], images: slice, values: list[np.ndarray]) -> None:
     for array, value in zip(targets, values, strict=True):
-        array[images] = value.astype(array.dtype)
+        array[images] = value
+
+
+def _finish(group: zarr.Group, images: ImageDataset) -> None:
+    """Statistics, the names of missing images, and the mark of completeness."""
+    present = group["labels/present"][:]
+    if not present.any():
+        raise SaevError(f"{images.name(0)}: cannot be decoded, and no other of the {len(present)} images either")
+    group.attrs["missing"] = [images.name(int(i)) for i in np.flatnonzero(~present)]
+    stats: dict[str, dict] = {}
+    for layer in group.attrs["layers"]:
+        for kind, ends in group.attrs["tokens"].items():
+            mean, scalars = normalisation(group, layer, np.arange(*ends))
+            where = f"stats/{layer}/{kind}/mean"
+            group.require_array(where, shape=mean.shape, dtype="float64", compressors=Crc32cCodec())[:] = mean
+            stats.setdefault(str(layer), {})[kind] = scalars
+    group.attrs["stats"] = stats
+    group.attrs["complete"] = True

@@ -1,27 +1,47 @@
 """The constants that bring a layer's activations to a common scale."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import zarr
 
+MOST_VECTORS = 2**20
+"""Statistics look at so many vectors, from chunks spread evenly over the store, or at all of a smaller one.
+The mean of a million tokens is known to a thousandth of their spread, and reading
+ImageNet twice more would take as long as recording it does on a GPU. (The paper takes 2^19.)"""
 
-def normalisation(acts: zarr.Array, n_special: int, chunk: int) -> tuple[np.ndarray, dict[str, float]]:
-    """Statistics over all patch tokens x of one layer, accumulated in float64.
 
-    mean = E[x] (d,), scale = E||x - mean||_2 / sqrt(d), and the extremes of x. After
-    x -> (x - mean) / scale a token has E||x||_2 = sqrt(d).
+def normalisation(group: zarr.Group, layer: int, positions: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
+    """Statistics over the tokens x at `positions` of one layer, accumulated in float64.
+
+    mean = E[x] (d,), scale = E||x - mean||_2 / sqrt(d), the extremes of x, and the median of
+    ||x||_2. After x -> (x - mean) / scale a token has E||x||_2 = sqrt(d).
 
     Two passes over the stored values, not one over the running model: the second needs
     the mean of the first, and a resumed run must give the bytes of an undisturbed one.
     """
-    n_images, _, d = acts.shape
-    total, n, low, high = np.zeros(d), 0, np.inf, -np.inf
-    for start in range(0, n_images, chunk):
-        x = acts[start : start + chunk][:, n_special:].reshape(-1, d)
-        total += x.sum(0, dtype=np.float64)
-        n, low, high = n + len(x), min(low, x.min()), max(high, x.max())
+    d = group[f"acts/{layer}"].shape[-1]
+    total, n, low, high, lengths = np.zeros(d), 0, np.inf, -np.inf, []
+    for x_nd, norms in _sample(group, layer, positions):
+        total += x_nd.sum(0, dtype=np.float64)
+        n, low, high = n + len(x_nd), min(low, x_nd.min()), max(high, x_nd.max())
+        lengths.append(norms)
     mean = total / n
-    norms = 0.0
-    for start in range(0, n_images, chunk):
-        x = acts[start : start + chunk][:, n_special:].reshape(-1, d)
-        norms += np.linalg.norm(x - mean.astype(np.float32), axis=1).sum(dtype=np.float64)
-    return mean, {"scale": norms / n / d**0.5, "min": float(low), "max": float(high)}
+    centred = 0.0
+    for x_nd, _ in _sample(group, layer, positions):
+        centred += np.linalg.norm(x_nd - mean.astype(np.float32), axis=1).sum(dtype=np.float64)
+    median = np.median(np.concatenate(lengths))
+    return mean, {"scale": centred / n / d**0.5, "min": float(low), "max": float(high), "median_norm": float(median)}
+
+
+def _sample(group: zarr.Group, layer: int, positions: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(vectors (n, d), their norms (n,)) of each chunk that the statistics look at; images not present are left out."""
+    acts, norms, present = group[f"acts/{layer}"], group[f"norms/{layer}"], group["labels/present"]
+    chunk, d = acts.chunks[0], acts.shape[-1]
+    n_chunks = -(-acts.shape[0] // chunk)
+    looked_at = min(n_chunks, max(1, MOST_VECTORS // (chunk * len(positions))))
+    for c in np.linspace(0, n_chunks - 1, looked_at).round().astype(int):
+        here = slice(c * chunk, (c + 1) * chunk)
+        keep = present[here]
+        if keep.any():
+            yield acts[here][keep][:, positions].reshape(-1, d), norms[here][keep][:, positions].ravel()

@@ -1,24 +1,36 @@
 """Reading a store.
 
-    acts/<layer>        float16 (n_images, n_tokens, d)   residual stream after block <layer>
-    labels/image        uint8   (n_images,)
-    labels/patch        uint8   (n_images, n_patches)     255 = ignore
-    stats/<layer>/mean  float64 (d,)                      over patch tokens
-    attributes          schema, backbone, weights, n_blocks, grid, n_special, classes, data, chunk,
-                        stats (scalars per layer), and complete, written last
+    acts/<layer>               float16 or float32 (n_images, n_tokens, d)   residual stream after block <layer>
+    norms/<layer>              float32 (n_images, n_tokens)                 ||x||_2 of those values
+    labels/image               uint16  (n_images,)                          65535 = unknown
+    labels/patch               uint16  (n_images, n_patches)                65535 = ignore
+    labels/present             bool    (n_images,)                          false: the image could not be decoded
+    stats/<layer>/<kind>/mean  float64 (d,)
+    attributes                 schema, backbone, weights, preprocess, n_blocks, layers, grid, tokens, backbone_tokens,
+                               dtype, data, classes, chunk; then stats (scalars per layer and kind) and missing (names
+                               of the images not present); and complete, written last
+
+`tokens` gives the range of each kind along the token axis: cls, register, patch, meanpool.
+The activations of an image that is not present are NaN, so that nobody averages over them
+without noticing.
 
 Any Zarr v3 reader opens it. Arrays are uncompressed (zstd wins 7 % on activations and
 costs 4x the time) in plain chunks of whole images, which are also the unit of resume.
+Every chunk carries a CRC32C (Zarr's own codec), verified at every read.
 """
 
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import zarr
 
+from saev.activations.statistics import normalisation
 from saev.errors import SaevError
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Store:
@@ -27,30 +39,32 @@ class Store:
     Attributes:
         path: the group's directory.
         attrs: its attributes, see the module.
-        n_images, n_tokens, n_special, d: sizes; patch tokens start at n_special.
+        n_images, n_tokens, d: sizes; n_patches is 0 where no patch tokens were recorded.
+        tokens: range of each recorded kind along the token axis.
         grid: (rows, columns) of patches.
         classes: names of the labels.
 
     Raises:
-        SaevError: no store there, one that is incomplete, or of another schema.
+        SaevError: no store there, one that is incomplete or of another schema, or, on reading, a damaged chunk.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        if not (self.path / "zarr.json").is_file():
-            raise SaevError(f"{path}: no activation store there; record one with the extract stage")
-        self._group = zarr.open_group(str(self.path), mode="r")
+        self._group = open_group(self.path)
         self.attrs = dict(self._group.attrs)
-        if self.attrs.get("schema") != SCHEMA:
-            raise SaevError(f"{path}: schema is {self.attrs.get('schema')!r}, this version reads {SCHEMA}; record it again")
         if self.attrs.get("complete") is not True:
             raise SaevError(f"{path}: store is incomplete (attribute 'complete' is missing); run the extract stage to finish it")
         self.layers = tuple(self.attrs["layers"])
         self.n_images, self.n_tokens, self.d = self._group[f"acts/{self.layers[0]}"].shape
-        self.n_special, self.grid = self.attrs["n_special"], tuple(self.attrs["grid"])
-        self.n_patches = self.n_tokens - self.n_special
+        self.tokens = {kind: tuple(ends) for kind, ends in self.attrs["tokens"].items()}
+        first, last = self.tokens.get("patch", (0, 0))
+        self.n_patches, self.grid = last - first, tuple(self.attrs["grid"])
         self.classes = tuple(self.attrs["classes"])
         self.chunk = self.attrs["chunk"]
+
+    @property
+    def n_chunks(self) -> int:
+        return -(-self.n_images // self.chunk)
 
     def layer(self, layer: int) -> int:
         """The recorded 0-based layer that `layer` means; -1 is the backbone's last block."""
@@ -59,29 +73,108 @@ class Store:
             raise SaevError(f"{self.path}: layer {layer} is not recorded; it holds {list(self.layers)}")
         return index
 
+    def positions(self, kinds: Sequence[str]) -> np.ndarray:
+        """Indices along the token axis of the tokens of `kinds`."""
+        if not kinds or set(kinds) - set(self.tokens):
+            raise SaevError(f"{self.path}: tokens must name some of {list(self.tokens)}, got {list(kinds)}")
+        return np.concatenate([np.arange(*self.tokens[kind]) for kind in self.tokens if kind in kinds])
+
     def acts(self, layer: int) -> zarr.Array:
-        """Activations after block `layer`, (n_images, n_tokens, d) float16; read slices, never index lists."""
+        """Activations after block `layer`, (n_images, n_tokens, d); read slices, never index lists."""
         return self._group[f"acts/{self.layer(layer)}"]
 
-    def patches(self, layer: int, start: int, stop: int) -> np.ndarray:
-        """Patch tokens of images start..stop, (stop - start, n_patches, d) float16."""
-        return self.acts(layer)[start:stop][:, self.n_special :]
+    def norms(self, layer: int) -> zarr.Array:
+        """||x||_2 of every token, (n_images, n_tokens) float32."""
+        return self._group[f"norms/{self.layer(layer)}"]
 
-    def patch_labels(self) -> np.ndarray:
-        """(n_images, n_patches) uint8, 255 = ignore."""
-        return self._group["labels/patch"][:]
+    def read(self, layer: int, start: int, stop: int) -> np.ndarray:
+        """All recorded tokens of images start..stop, (stop - start, n_tokens, d), verified."""
+        try:
+            return self.acts(layer)[start:stop]
+        except ValueError as error:
+            raise SaevError(f"{self.path}: acts/{layer}, images {start} to {stop - 1}: damaged ({error}); record the store again") from None
+
+    def patches(self, layer: int, start: int, stop: int) -> np.ndarray:
+        """Patch tokens of images start..stop, (stop - start, n_patches, d)."""
+        return self.read(layer, start, stop)[:, slice(*self.tokens["patch"])]
+
+    def residual(self, layer: int, images: np.ndarray) -> np.ndarray:
+        """Every token of the backbone for the given images, (b, t, d): what `Backbone.suffix` continues from."""
+        expected = self.attrs["backbone_tokens"]
+        if absent := [kind for kind in expected if kind not in self.tokens]:
+            raise SaevError(f"{self.path}: the model cannot continue from it without the {absent} tokens; record it with tokens: null")
+        return self.vectors(layer, images[:, None], np.arange(expected["patch"][1]))
+
+    def ordered(
+        self, layer: int, kinds: Sequence[str] = ("patch",), *, n_images: int | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (image numbers (b,), activations (b, t, d)), chunk by chunk; images that are not present are left out.
+
+        A thread reads one chunk ahead.
+
+        Args:
+            n_images: stop after the first so many images of the store.
+        """
+        positions, layer = self.positions(kinds), self.layer(layer)
+        last = self.n_images if n_images is None else min(n_images, self.n_images)
+        spans = [(start, min(start + self.chunk, last)) for start in range(0, last, self.chunk)]
+        with ThreadPoolExecutor(1) as reader:
+            coming = [reader.submit(self.read, layer, *span) for span in spans[:1]]
+            for i, (start, stop) in enumerate(spans):
+                acts = coming.pop().result()
+                coming += [reader.submit(self.read, layer, *span) for span in spans[i + 1 : i + 2]]
+                here = np.flatnonzero(self.present[start:stop])
+                yield start + here, acts[here[:, None], positions]
+
+    def vectors(self, layer: int, images: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+        """The activations of (images[i], tokens[i]) for all i, (n, d); tokens count along the token axis of the store.
+
+        `images` and `tokens` broadcast: (b, 1) and (t,) give (b, t, d). Reads each chunk that is needed once.
+        """
+        images, tokens = np.broadcast_arrays(images, tokens)
+        shape, images, tokens = images.shape, images.ravel(), tokens.ravel()
+        if len(images) and not (0 <= images.min() and images.max() < self.n_images and 0 <= tokens.min() and tokens.max() < self.n_tokens):
+            raise IndexError(f"{self.path}: image or token out of range; it has {self.n_images} images of {self.n_tokens} tokens")
+        out = np.empty((len(images), self.d), self.acts(layer).dtype)
+        for c in np.unique(images // self.chunk):
+            here = np.flatnonzero(images // self.chunk == c)
+            acts = self.read(layer, c * self.chunk, min((c + 1) * self.chunk, self.n_images))
+            out[here] = acts[images[here] - c * self.chunk, tokens[here]]
+        return out.reshape(*shape, self.d)
+
+    @cached_property
+    def present(self) -> np.ndarray:
+        """(n_images,) bool: whether the image could be decoded."""
+        return self._group["labels/present"][:]
+
+    def patch_labels(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """(n_images, n_patches) uint16, 65535 = ignore; of images start..stop."""
+        return self._group["labels/patch"][start:stop]
 
     def image_labels(self) -> np.ndarray:
-        """(n_images,) uint8."""
+        """(n_images,) uint16, 65535 = unknown."""
         return self._group["labels/image"][:]
 
-    def normalisation(self, layer: int) -> tuple[np.ndarray, float]:
-        """Mean vector (d,) and scalar s = mean ||x - mean|| / sqrt(d) of the patch tokens, in float64."""
+    def normalisation(self, layer: int, kinds: Sequence[str] = ("patch",)) -> tuple[np.ndarray, float]:
+        """Mean vector (d,) and scalar s = mean ||x - mean|| / sqrt(d) of the tokens of `kinds`, in float64."""
         layer = self.layer(layer)
-        return self._group[f"stats/{layer}/mean"][:], self.attrs["stats"][str(layer)]["scale"]
+        if len(kinds) == 1 and kinds[0] in self.tokens:
+            return self._group[f"stats/{layer}/{kinds[0]}/mean"][:], self.attrs["stats"][str(layer)][kinds[0]]["scale"]
+        mean, scalars = normalisation(self._group, layer, self.positions(kinds))
+        return mean, scalars["scale"]
 
     def check_same_model(self, other: "Store") -> None:
         """Raise SaevError unless both stores hold the same backbone's activations with the same classes."""
-        for key in ("weights", "grid", "n_special", "layers", "classes"):
+        for key in ("weights", "grid", "tokens", "layers", "classes"):
             if self.attrs[key] != other.attrs[key]:
                 raise SaevError(f"{other.path}: {key} is {other.attrs[key]}, but {self.path} has {self.attrs[key]}")
+
+
+def open_group(path: Path) -> zarr.Group:
+    """The group of a store of this schema, complete or not, read-only. Raises SaevError if there is none."""
+    if not (path / "zarr.json").is_file():
+        raise SaevError(f"{path}: no activation store there; record one with the extract stage")
+    group = zarr.open_group(str(path), mode="r")
+    if group.attrs.get("schema") != SCHEMA:
+        raise SaevError(f"{path}: schema is {group.attrs.get('schema')!r}, this version reads {SCHEMA}; record it again")
+    return group

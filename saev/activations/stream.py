@@ -1,6 +1,6 @@
 """The shuffled stream of activation vectors that SAEs are trained on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,78 +9,137 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from saev.activations.store import Store
+from saev.data.sample import IGNORE
 from saev.errors import SaevError
-from saev.options import check_int
+from saev.options import check_int, check_number
 
 
 class ActivationStream(IterableDataset):
-    """Endless batches (batch_size, d) float32 of raw patch activations; batch t is a pure function of (seed, t).
+    """Endless batches (batch_size / world, d) float32 of raw activations; batch t is a pure function of (seed, t).
 
-    Each epoch permutes the chunks of the store and reads `window` of them at a time; the
-    vectors of a window are shuffled together and cut into batches (a remainder smaller
-    than a batch waits for another epoch's shuffle). A thread reads the next window
-    meanwhile, so memory is two windows.
+    Each epoch permutes the chunks of the store and takes half a window of them at a time. A
+    thread reads them and puts every vector where the shuffle wants it, while the half
+    before is served; what remains of a half, less than a batch, waits for another epoch's
+    shuffle. benchmarks/mixing.py measures how close to a perfect shuffle this comes.
+
+    The vectors are moved while they are half precision and in the reading thread: a batch is
+    then one conversion of consecutive rows. (Gathering each batch from the window, at 1/3
+    of this speed, was the slowest part of training.)
 
     Args:
         store: where the activations lie.
         layer: which of them.
-        batch_size: vectors per batch, over all ranks.
-        window: chunks that are shuffled together.
+        batch_size: vectors per batch, over all ranks; a multiple of `world`.
+        window: chunks in memory, half of them served, half being read.
         seed: of the shuffle.
         start: first t, to resume in the middle.
         rank, world: this process takes rows rank, rank + world, ... of every batch.
+        tokens: kinds to take: patch, cls, register, meanpool.
+        labelled: leave out patches whose label is IGNORE.
+        max_norm: leave out tokens whose norm is more than so many times the median of the layer's
+            tokens of the first kind taken: the artefact tokens of Darcet et al. 2023 (arXiv 2309.16588).
+            `pipeline.inspect` prints the norms.
+
+    Raises:
+        SaevError: a bad option, or fewer vectors than a batch.
     """
 
-    def __init__(self, store: Store, layer: int, *, batch_size: int, window: int = 16, seed: int = 0, start: int = 0,
-                 rank: int = 0, world: int = 1):  # fmt: skip
+    def __init__(self, store: Store, layer: int, *, batch_size: int, window: int = 32, seed: int = 0, start: int = 0,
+                 rank: int = 0, world: int = 1, tokens: Sequence[str] = ("patch",), labelled: bool = False,
+                 max_norm: float | None = None):  # fmt: skip
         check_int("batch_size", batch_size, low=1)
-        check_int("window", window, low=1)
-        self.acts, self.n_special, self.chunk = store.acts(layer), store.n_special, store.chunk
-        self.batch_size, self.window, self.seed, self.start = batch_size, window, seed, start
+        check_int("window", window, low=2)
+        if batch_size % world:
+            raise SaevError(f"batch_size must be a multiple of the {world} processes, got {batch_size}")
+        self.store, self.layer = store, store.layer(layer)
+        self.batch_size, self.half, self.seed, self.start = batch_size, window // 2, seed, start
         self.rank, self.world = rank, world
-        self.n_images, self.per_image = store.n_images, store.n_patches
-        self.n_chunks = -(-self.n_images // self.chunk)
-        if self.n_images * self.per_image < batch_size:
-            raise SaevError(f"{store.path}: {self.n_images * self.per_image} patch vectors are fewer than batch_size={batch_size}")
+        self.positions, self.labelled, self.max_length = store.positions(tokens), labelled, None
+        if max_norm is not None:
+            check_number("max_norm", max_norm, low=0, above=True)
+            first = next(kind for kind in store.tokens if kind in tokens)
+            self.max_length = max_norm * store.attrs["stats"][str(self.layer)][first]["median_norm"]
+        self.counts = self._counts()
+        if self.counts.sum() < batch_size:
+            raise SaevError(f"{store.path}: {self.counts.sum()} vectors are fewer than batch_size={batch_size}")
 
     def __iter__(self) -> Iterator[Tensor]:
-        plan = self._windows()
-        skip = self.start
+        plan, skip, size = self._plan(), self.start, self.batch_size // self.world
         with ThreadPoolExecutor(1) as reader:
-            key, chunks, n_batches = next(plan)
-            while skip >= n_batches:
-                skip -= n_batches
-                key, chunks, n_batches = next(plan)
-            coming = reader.submit(self._read, chunks)
+            part = next(plan)
+            while skip >= part[2]:
+                skip -= part[2]
+                part = next(plan)
+            coming = reader.submit(self._read, *part)
             while True:
-                rows_nd, rng = coming.result(), np.random.default_rng(key)
-                order = torch.from_numpy(rng.permutation(len(rows_nd)))
-                this_window, (key, chunks, following) = n_batches, next(plan)
-                coming = reader.submit(self._read, chunks)
-                for j in range(skip, this_window):
-                    rows = order[j * self.batch_size : (j + 1) * self.batch_size]
-                    yield rows_nd[rows[self.rank :: self.world]].float()
-                skip, n_batches = 0, following
+                rows_nd = coming.result()
+                coming = reader.submit(self._read, *next(plan))
+                for t in range(skip, len(rows_nd) // size):
+                    yield rows_nd[t * size : (t + 1) * size].to(torch.float32, copy=True)
+                skip = 0
 
-    def _windows(self) -> Iterator[tuple[list[int], np.ndarray, int]]:
-        """(seed of its shuffle, chunks, number of batches) of every window of every epoch."""
+    def places(self) -> Iterator[np.ndarray]:
+        """Yield for every batch the (image, token position) of its vectors, (batch_size / world, 2), without reading any."""
+        t = self.store.n_tokens
+        for part in self._plan():
+            rows = np.concatenate([c * self.store.chunk * t + self._kept(c) for c in part[1]])
+            order = self._order(*part)
+            for batch in order.reshape(part[2], -1):
+                yield np.stack(np.divmod(rows[batch[self.rank :: self.world]], t), axis=1)
+
+    def _plan(self) -> Iterator[tuple[list[int], np.ndarray, int]]:
+        """(seed of its shuffle, chunks, number of batches) of every half window of every epoch."""
         epoch = 0
         while True:
-            order = np.random.default_rng([self.seed, epoch]).permutation(self.n_chunks)
-            carried = []
-            for w, first in enumerate(range(0, self.n_chunks, self.window)):
-                chunks = [*carried, *order[first : first + self.window]]
-                images = sum(min(self.chunk, self.n_images - c * self.chunk) for c in chunks)
-                n_batches = images * self.per_image // self.batch_size
-                # A window smaller than a batch joins the next one; at the end of an epoch it is left out.
+            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.counts))
+            carried: list[int] = []
+            for w, first in enumerate(range(0, len(order), self.half)):
+                chunks = np.array([*carried, *order[first : first + self.half]])
+                n_batches = int(self.counts[chunks].sum()) // self.batch_size
+                # A half smaller than a batch joins the next one; at the end of an epoch it is left out.
+                carried = [] if n_batches else chunks.tolist()
                 if n_batches:
-                    yield [self.seed, epoch, w], np.array(chunks), n_batches
-                    carried = []
-                else:
-                    carried = chunks
+                    yield [self.seed, epoch, w], chunks, n_batches
             epoch += 1
 
-    def _read(self, chunks: np.ndarray) -> Tensor:
-        """Patch vectors of the chunks, (n, d) float16."""
-        parts = [self.acts[c * self.chunk : (c + 1) * self.chunk][:, self.n_special :] for c in chunks]
-        return torch.from_numpy(np.concatenate(parts).reshape(-1, self.acts.shape[-1]))
+    def _order(self, key: list[int], chunks: np.ndarray, n_batches: int) -> np.ndarray:
+        """Which vector of the chunks is served when, (n_batches * batch_size,)."""
+        return np.random.default_rng(key).permutation(self.counts[chunks].sum())[: n_batches * self.batch_size]
+
+    def _read(self, key: list[int], chunks: np.ndarray, n_batches: int) -> Tensor:
+        """This rank's vectors of the chunks in the order in which they are served, (n, d) in the store's dtype."""
+        total = self.counts[chunks].sum()
+        place = np.full(total, -1)
+        mine = self._order(key, chunks, n_batches)[self.rank :: self.world]
+        place[mine] = np.arange(len(mine))
+        served = np.empty((len(mine), self.store.d), self.store.attrs["dtype"])
+        at = 0
+        for c in chunks:
+            first = c * self.store.chunk
+            flat = self.store.read(self.layer, first, min(first + self.store.chunk, self.store.n_images)).reshape(-1, self.store.d)
+            kept = self._kept(c)
+            to = place[at : at + len(kept)]
+            at += len(kept)
+            here = to >= 0
+            served[to[here]] = flat[kept[here]]
+        return torch.from_numpy(served)
+
+    def _counts(self) -> np.ndarray:
+        """Number of vectors taken from every chunk, (n_chunks,): all that must be known in advance."""
+        store = self.store
+        if not self.labelled and self.max_length is None:
+            starts = np.arange(0, store.n_images, store.chunk)
+            return np.add.reduceat(store.present.astype(np.int64), starts) * len(self.positions)
+        return np.array([len(self._kept(c)) for c in range(store.n_chunks)])
+
+    def _kept(self, c: int) -> np.ndarray:
+        """Which vectors of chunk c are taken, as indices into its (images * tokens)."""
+        store = self.store
+        first, last = c * store.chunk, min((c + 1) * store.chunk, store.n_images)
+        keep = np.zeros((last - first, store.n_tokens), bool)
+        keep[:, self.positions] = store.present[first:last, None]
+        if self.labelled:
+            keep[:, slice(*store.tokens["patch"])] &= store.patch_labels(first, last) != IGNORE
+        if self.max_length is not None:
+            keep &= store.norms(self.layer)[first:last] <= self.max_length
+        return np.flatnonzero(keep)

@@ -20,21 +20,31 @@ class Backbone(nn.Module, ABC):
         suffix(prefix(x, [l])[0], l) == norm(h_L)        final tokens, (b, t, d)
         output(norm(h_L))            == model(x)         pooled features or logits
 
-    Subclasses say how their library spells `blocks`, `embed`, `norm` and `output`.
+    Subclasses say how their library spells `blocks`, `embed`, `norm` and `output`, and
+    `block` where a block takes more than the tokens.
 
     Attributes:
         name: the model's name with its library, for records.
         preprocess: how images become input tensors.
         grid: (rows, columns) of patch tokens.
-        n_special: number of tokens before the first patch token (cls, then registers).
+        tokens: the range of each kind of token along the token axis: cls, register, patch.
         d: width of the residual stream.
+
+    Raises:
+        SaevError: the input is not a whole number of patches.
     """
 
-    def __init__(self, model: nn.Module, *, name: str, preprocess: Preprocess, patch: tuple[int, int], n_special: int, d: int):
+    def __init__(self, model: nn.Module, *, name: str, preprocess: Preprocess, patch: tuple[int, int], n_cls: int,
+                 n_register: int = 0, d: int):  # fmt: skip
         super().__init__()
         self.model = model.eval().requires_grad_(False)
-        self.name, self.preprocess, self.n_special, self.d = name, preprocess, n_special, d
-        self.grid = (preprocess.size[0] // patch[0], preprocess.size[1] // patch[1])
+        self.name, self.preprocess, self.d = name, preprocess, d
+        (height, width), (rows, columns) = preprocess.size, patch
+        if height % rows or width % columns:
+            raise SaevError(f"{name}: input of {height} x {width} px is not a whole number of {rows} x {columns} px patches")
+        self.grid = (height // rows, width // columns)
+        ends = (0, n_cls, n_cls + n_register, n_cls + n_register + self.grid[0] * self.grid[1])
+        self.tokens = {kind: (ends[i], ends[i + 1]) for i, kind in enumerate(("cls", "register", "patch")) if ends[i] < ends[i + 1]}
 
     @property
     @abstractmethod
@@ -42,8 +52,13 @@ class Backbone(nn.Module, ABC):
         """The transformer blocks in order."""
 
     @property
+    def n_special(self) -> int:
+        """Tokens before the first patch token."""
+        return self.tokens["patch"][0]
+
+    @property
     def n_tokens(self) -> int:
-        return self.n_special + self.grid[0] * self.grid[1]
+        return self.tokens["patch"][1]
 
     @property
     def n_blocks(self) -> int:
@@ -63,6 +78,10 @@ class Backbone(nn.Module, ABC):
             digest.update(value.cpu().contiguous().view(torch.uint8).numpy().data)
         return digest.hexdigest()[:16]
 
+    def block(self, i: int, tokens: Tensor) -> Tensor:
+        """Block i: (b, t, d) -> (b, t, d)."""
+        return self.blocks[i](tokens)
+
     @abstractmethod
     def embed(self, images: Tensor) -> Tensor:
         """(b, 3, h, w) -> (b, t, d), the input of block 0."""
@@ -80,13 +99,13 @@ class Backbone(nn.Module, ABC):
         wanted = [self.layer_index(layer) for layer in layers]
         tokens, found = self.embed(images), {}
         for i in range(max(wanted) + 1):
-            tokens = found[i] = self.blocks[i](tokens)
+            tokens = found[i] = self.block(i, tokens)
         return [found[i] for i in wanted]
 
     def suffix(self, tokens: Tensor, layer: int) -> Tensor:
         """Residual stream after `layer` -> final normalised tokens, (b, t, d)."""
-        for block in self.blocks[self.layer_index(layer) + 1 :]:
-            tokens = block(tokens)
+        for i in range(self.layer_index(layer) + 1, self.n_blocks):
+            tokens = self.block(i, tokens)
         return self.norm(tokens)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -1,9 +1,11 @@
 """The visual towers of open_clip."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from saev.backbones.backbone import Backbone
-from saev.backbones.timm import TimmVit
+from saev.backbones.timm import wrap
 from saev.backbones.weights import reproducible_start
 from saev.data.preprocess import Preprocess
 from saev.errors import SaevError
@@ -17,7 +19,7 @@ class OpenClipVit(Backbone):
             raise SaevError(f"{name} pools by attention (CoCa), which has no final patch tokens to read")
         super().__init__(
             visual, name=name, preprocess=preprocess,
-            patch=tuple(visual.patch_size), n_special=1, d=visual.conv1.out_channels,
+            patch=tuple(visual.patch_size), n_cls=1, d=visual.conv1.out_channels,
         )  # fmt: skip
 
     @property
@@ -38,13 +40,15 @@ class OpenClipVit(Backbone):
         return pooled if self.model.proj is None else pooled @ self.model.proj
 
 
-def open_clip_vit(*, model: str, pretrained: str | None = None) -> Backbone:
+def open_clip_vit(*, model: str, pretrained: str | None = None, img_size: int | Sequence[int] | None = None) -> Backbone:
     """Build the visual tower of an open_clip model.
 
     Args:
-        model: open_clip's name (`ViT-B-16`) or a hub id (`hf-hub:imageomics/bioclip`).
+        model: open_clip's name (`ViT-B-16`), a hub id (`hf-hub:imageomics/bioclip`), or a directory that
+            holds such a model (`local-dir:weights/bioclip`).
         pretrained: open_clip's tag (`openai`, `laion2b_s34b_b88k`), a local weights file, or null for a
-            hub id, whose weights come with it.
+            hub id or directory, whose weights come with it.
+        img_size: side, or (height, width), of the input in pixels, as for `timm_vit`.
 
     Raises:
         SaevError: the model or its weights cannot be had.
@@ -53,7 +57,10 @@ def open_clip_vit(*, model: str, pretrained: str | None = None) -> Backbone:
 
     try:
         with reproducible_start():
-            clip = open_clip.create_model(model, pretrained=pretrained, weights_only=True)
+            clip = open_clip.create_model(
+                model, pretrained=pretrained, weights_only=True,
+                force_image_size=img_size if img_size is None or isinstance(img_size, int) else tuple(img_size),
+            )  # fmt: skip
     except Exception as error:
         raise SaevError(f"open_clip model {model!r} ({pretrained}) cannot be built: {str(error).splitlines()[0]}") from None
     name = f"open_clip/{model}" + (f"/{pretrained}" if pretrained else "")
@@ -61,5 +68,5 @@ def open_clip_vit(*, model: str, pretrained: str | None = None) -> Backbone:
     size = cfg["size"] if isinstance(cfg["size"], (tuple, list)) else (cfg["size"], cfg["size"])
     preprocess = Preprocess(size=tuple(size), mean=tuple(cfg["mean"]), std=tuple(cfg["std"]), interpolation=cfg["interpolation"])
     if hasattr(clip.visual, "trunk"):  # SigLIP and others: a timm ViT and a head
-        return TimmVit(clip.visual.trunk, name=name, preprocess=preprocess, head=clip.visual.head)
+        return wrap(clip.visual.trunk, name=name, preprocess=preprocess, head=clip.visual.head)
     return OpenClipVit(clip.visual, name=name, preprocess=preprocess)

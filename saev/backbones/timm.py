@@ -1,5 +1,9 @@
 """Vision transformers of timm."""
 
+import sys
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 
 from saev.backbones.backbone import Backbone
@@ -12,13 +16,10 @@ class TimmVit(Backbone):
     """A timm `VisionTransformer`; `head` follows it where another library wraps timm (open_clip)."""
 
     def __init__(self, model: nn.Module, *, name: str, preprocess: Preprocess | None = None, head: nn.Module | None = None):
-        from timm.models.vision_transformer import VisionTransformer
-
-        if not isinstance(model, VisionTransformer):
-            raise SaevError(f"{name} is a {type(model).__name__}; only timm's VisionTransformer models are supported")
+        n_cls = int(model.cls_token is not None)
         super().__init__(
             model, name=name, preprocess=preprocess or timm_preprocess(model), patch=model.patch_embed.patch_size,
-            n_special=model.num_prefix_tokens, d=model.embed_dim,
+            n_cls=n_cls, n_register=model.num_prefix_tokens - n_cls, d=model.embed_dim,
         )  # fmt: skip
         self.head = (nn.Identity() if head is None else head).eval().requires_grad_(False)
 
@@ -36,36 +37,66 @@ class TimmVit(Backbone):
         return self.head(self.model.forward_head(tokens))
 
 
-def timm_vit(*, model: str, pretrained: bool = True, checkpoint: str | None = None, img_size: int | None = None) -> TimmVit:
+class TimmEva(TimmVit):
+    """A timm `Eva`: DINOv3, EVA-02, Perception Encoder. Its blocks also take rotary position embeddings,
+    which depend on the grid alone and so are computed once."""
+
+    def __init__(self, model: nn.Module, **options):
+        super().__init__(model, **options)
+        with torch.no_grad():
+            rope = model._pos_embed(model.patch_embed(torch.zeros(1, 3, *self.preprocess.size)))[1]
+        self.register_buffer("rope", rope, persistent=False)
+
+    def embed(self, images: Tensor) -> Tensor:
+        return self.model.norm_pre(self.model._pos_embed(self.model.patch_embed(images))[0])
+
+    def block(self, i: int, tokens: Tensor) -> Tensor:
+        mixed = getattr(self.model, "rope_mixed", False)  # learnt embeddings, one per block
+        return self.blocks[i](tokens, rope=self.rope[i] if mixed else self.rope)
+
+
+def wrap(model: nn.Module, *, name: str, **options) -> TimmVit:
+    """The backbone around a timm model. Raises SaevError unless it is a VisionTransformer or Eva."""
+    from timm.models.eva import Eva
+    from timm.models.vision_transformer import VisionTransformer
+
+    for kind, backbone in ((VisionTransformer, TimmVit), (Eva, TimmEva)):
+        if isinstance(model, kind):
+            return backbone(model, name=name, **options)
+    raise SaevError(f"{name} is a {type(model).__name__}; of timm's models only VisionTransformer and Eva ones are supported")
+
+
+def timm_vit(*, model: str, pretrained: bool = True, checkpoint: str | None = None,
+             img_size: int | Sequence[int] | None = None) -> TimmVit:  # fmt: skip
     """Build a timm ViT by name.
 
     Args:
         model: timm's name, for example `vit_small_patch14_dinov2.lvd142m`.
         pretrained: take timm's weights from its hub (or the local hub cache); if false, the same random ones each time.
         checkpoint: take the weights from this file instead.
-        img_size: input side in pixels; position embeddings are resampled to it.
+        img_size: side, or (height, width), of the input in pixels; position embeddings are resampled to it.
+            null: the size that the model was trained at.
 
     Raises:
-        SaevError: no such model, no such file, or weights that do not fit.
+        SaevError: no such model, no such file, weights that do not fit, or a size that is not whole patches.
     """
     import timm
 
     try:
-        size = {} if img_size is None else {"img_size": img_size}
+        size = {} if img_size is None else {"img_size": img_size if isinstance(img_size, int) else tuple(img_size)}
         with reproducible_start():
             vit = timm.create_model(model, pretrained=pretrained and checkpoint is None, **size)
     except Exception as error:
         raise SaevError(f"timm model {model!r} cannot be built: {str(error).splitlines()[0]}") from None
     if checkpoint is not None:
         load_into(vit, read_state_dict(checkpoint), checkpoint)
-    return TimmVit(vit, name=f"timm/{model}")
+    return wrap(vit, name=f"timm/{model}")
 
 
 def load_into(vit: nn.Module, state: dict[str, Tensor], origin: str) -> None:
     """Load `state` into a timm ViT, resampling position embeddings; head weights may be missing or extra."""
-    from timm.models.vision_transformer import checkpoint_filter_fn
-
-    missing, unexpected = vit.load_state_dict(checkpoint_filter_fn(state, vit), strict=False)
+    convert = getattr(sys.modules[type(vit).__module__], "checkpoint_filter_fn", lambda state, _: state)
+    missing, unexpected = vit.load_state_dict(convert(state, vit), strict=False)
     wrong = [key for key in (*missing, *unexpected) if not key.startswith("head.") and key != "mask_token"]
     if wrong:
         raise SaevError(f"{origin}: weights do not fit the model: {len(wrong)} keys missing or unexpected, e.g. {wrong[0]!r}")

@@ -65,6 +65,9 @@ class Mosaic:
     def __len__(self) -> int:
         return self.n
 
+    def name(self, i: int) -> str:
+        return f"mosaic/{self.split}/{i}"
+
     def __getitem__(self, i: int) -> Sample:
         if not 0 <= i < self.n:
             raise IndexError(i)
@@ -78,7 +81,7 @@ class Mosaic:
             crop = _random_crop(rng, *_part(self.classes[c], self.split), self.size)
             np.copyto(image, crop, where=(region == r)[..., None])
         area = np.bincount(region.ravel(), minlength=n_regions)
-        return Sample(image, int(region_classes[area.argmax()]), region_classes.astype(np.uint8)[region])
+        return Sample(image, int(region_classes[area.argmax()]), region_classes.astype(np.uint16)[region])
 
 
 def _voronoi(sites: np.ndarray, size: int) -> np.ndarray:

@@ -4,6 +4,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+IGNORE = 65535
+"""The label of an image, pixel or patch that counts in no statistic. (uint16, because iNat2021 has 10,000 classes.)"""
+
 
 class Sample(NamedTuple):
     """One image with what is known about it."""
@@ -11,13 +14,17 @@ class Sample(NamedTuple):
     image: np.ndarray
     """(h, w, 3) uint8, RGB."""
     label: int
-    """Index into `classes`: what the image shows."""
-    pixel_labels: np.ndarray
-    """(h, w) uint8 class index of every pixel, 255 where unknown."""
+    """Index into `classes`: what the image shows; IGNORE if unknown."""
+    pixel_labels: np.ndarray | None = None
+    """(h, w) uint16 class index of every pixel, IGNORE where unknown. None: every pixel carries the image's
+    label; labels as weak as that let probes and interventions run on images without segmentations."""
 
 
 class ImageDataset(Protocol):
-    """Images in a fixed order; item i is a pure function of i, so work on it can be resumed."""
+    """Images in a fixed order; item i is a pure function of i, so work on it can be resumed.
+
+    `dataset[i]` raises CorruptImage where image i cannot be decoded.
+    """
 
     classes: tuple[str, ...]
     fingerprint: str
@@ -25,3 +32,6 @@ class ImageDataset(Protocol):
 
     def __len__(self) -> int: ...
     def __getitem__(self, i: int) -> Sample: ...
+    def name(self, i: int) -> str:
+        """Where image i comes from: a path, or a source and a row."""
+        ...

@@ -8,7 +8,7 @@ import scipy.sparse
 import torch
 
 from saev.activations.store import Store
-from saev.data.patch_labels import IGNORE
+from saev.data.sample import IGNORE
 from saev.errors import SaevError
 from saev.progress import track
 from saev.sae.model import SAE
@@ -21,7 +21,7 @@ class Split:
     codes: scipy.sparse.csr_array
     """(n_images * n_patches, s) float32, image by image, row by row of the patch grid."""
     labels: np.ndarray
-    """(n_images * n_patches,) uint8, 255 = ignore."""
+    """(n_images * n_patches,) uint16, 65535 = ignore."""
     n_patches: int
 
     @property
@@ -56,16 +56,17 @@ def encode_store(sae: SAE, store: Store, layer: int, path: str | Path, *, batch_
     from safetensors.numpy import save_file
 
     sae.check_width(store.d, str(store.path))
-    values, latents, counts = [], [], []
+    values, latents, counts = [], [], np.zeros((store.n_images, store.n_patches), np.int64)  # 0 where no image is
     index_type = np.uint16 if sae.d_sae <= 2**16 else np.int32
-    for start in track(range(0, store.n_images, store.chunk), "features", store.n_images, size=store.chunk):
-        x = torch.from_numpy(store.patches(layer, start, start + store.chunk)).reshape(-1, store.d).float()
-        for x_nd in x.split(batch_size):
+    for images, acts in track(store.ordered(layer), "features", store.n_images, size=store.chunk):
+        n_active = []
+        for x_nd in torch.from_numpy(acts).reshape(-1, store.d).float().split(batch_size):
             codes = sae.codes(x_nd)
             values.append(codes.values.half().numpy())
             latents.append(codes.latents.numpy().astype(index_type))
-            counts.append(codes.offsets.diff().numpy())
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
+            n_active.append(codes.offsets.diff().numpy())
+        counts[images] = np.concatenate(n_active).reshape(len(images), -1)
+    offsets = np.concatenate([[0], counts.cumsum()])
     tensors = {"values": np.concatenate(values), "latents": np.concatenate(latents), "offsets": offsets}
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

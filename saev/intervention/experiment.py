@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saev.data.patch_labels import IGNORE
+from saev.data.sample import IGNORE
 from saev.features.codes import Split
 from saev.intervention.edits import Edit, push_along, random_direction, set_latent
 from saev.intervention.predictor import Predictor
@@ -86,29 +86,28 @@ def run_experiment(sae: SAE, predict: Predictor, matches: list[Match], classes: 
     for m, reach in enumerate(n_images):
         counts.target[:, m, ..., :reach] = target.sum(2).numpy()[:, None, None, :reach]
         counts.other[:, m, ..., :reach] = other.sum(2).numpy()[:, None, None, :reach]
-    cells = [(c, s) for c in range(len(matches)) for s in range(len(options.strengths))]
-    for c, s in track(cells, "intervene", len(cells), unit="edits"):
-        for m, p, edit in _edits(sae, matches[c], controls[c], val, maximum, options.strengths[s], options.seed + c, target[c]):
-            touched = (edit.amount_bp[: n_images[m]] != 0).any(-1).nonzero().flatten()
-            changed = torch.zeros_like(target[c])
-            changed[touched] = predict(touched, edit.change(touched)) != before[touched]
-            counts.target_changed[c, m, p, s] = (changed & target[c]).sum(1).numpy()
-            counts.other_changed[c, m, p, s] = (changed & other[c]).sum(1).numpy()
+    for c in track(range(len(matches)), "intervene", len(matches), unit="classes"):
+        latents = (matches[c].latent, controls[c])
+        codes = [torch.from_numpy(val.images(latent)[predict.images]) for latent in latents]
+        for s, strength in enumerate(options.strengths):
+            values = [strength * float(maximum[latent]) for latent in latents]
+            for m, p, edit in _edits(sae, latents, values, codes, options.seed + c, target[c]):
+                touched = (edit.amount_bp[: n_images[m]] != 0).any(-1).nonzero().flatten()
+                changed = torch.zeros_like(target[c])
+                changed[touched] = predict(touched, edit.change(touched)) != before[touched]
+                counts.target_changed[c, m, p, s] = (changed & target[c]).sum(1).numpy()
+                counts.other_changed[c, m, p, s] = (changed & other[c]).sum(1).numpy()
     return counts, controls
 
 
-def _edits(sae: SAE, match: Match, control: int, val: Split, maximum: np.ndarray, strength: float, seed: int,
+def _edits(sae: SAE, latents: tuple[int, int], values: list[float], codes_bp: list[Tensor], seed: int,
            target_bp: Tensor) -> Iterator[tuple[int, int, Edit]]:  # fmt: skip
-    """Yield (method, place, edit) for one class at one strength."""
-    codes_bp = {latent: torch.from_numpy(val.images(latent)[: len(target_bp)]) for latent in (match.latent, control)}
-    chosen, random = (set_latent(sae, latent, strength * float(maximum[latent]), codes_bp[latent]) for latent in (match.latent, control))
-    methods = (
-        (chosen, codes_bp[match.latent] > 0),
-        (random, codes_bp[control] > 0),
-        (push_along(random_direction(sae.d, seed), chosen), codes_bp[match.latent] > 0),
-    )
-    for m, (edit, active_bp) in enumerate(methods):
-        for p, where_bp in enumerate((torch.ones_like(target_bp), target_bp, active_bp)):
+    """Yield (method, place, edit) for one class at one strength; the pairs are (chosen latent, its control)."""
+    chosen, random = (set_latent(sae, *pair) for pair in zip(latents, values, codes_bp, strict=True))
+    active_bp = [codes > 0 for codes in codes_bp]
+    methods = ((chosen, active_bp[0]), (random, active_bp[1]), (push_along(random_direction(sae.d, seed), chosen), active_bp[0]))
+    for m, (edit, fires_bp) in enumerate(methods):
+        for p, where_bp in enumerate((torch.ones_like(target_bp), target_bp, fires_bp)):
             yield m, p, edit.where(where_bp)
 
 

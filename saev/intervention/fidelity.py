@@ -2,7 +2,7 @@
 
 import torch
 
-from saev.data.patch_labels import IGNORE
+from saev.data.sample import IGNORE
 from saev.intervention.predictor import Predictor
 from saev.sae.model import SAE
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from saev.activations.store import Store
 from saev.backbones.backbone import Backbone
-from saev.data.patch_labels import IGNORE
+from saev.data.sample import IGNORE
 from saev.errors import SaevError
 from saev.precision import autocast
 from saev.progress import track
@@ -33,13 +33,12 @@ class SegmentationHead(nn.Module):
 def final_patches(backbone: Backbone, store: Store, layer: int, images: np.ndarray, *, batch_size: int = 16, precision: str = "auto",
                   device: str = "cpu") -> Iterator[tuple[np.ndarray, Tensor]]:  # fmt: skip
     """Yield (image numbers, final normalised patch tokens (b, p, d)), continued from the stored `layer`."""
-    acts = store.acts(layer)
     backbone = backbone.to(device)
     starts = range(0, len(images), batch_size)
     with torch.inference_mode(), autocast(precision, device):
         for start in track(starts, "suffix", len(images), size=batch_size):
             numbers = images[start : start + batch_size]
-            tokens = torch.from_numpy(np.stack([acts[i] for i in numbers])).float().to(device)
+            tokens = torch.from_numpy(store.residual(layer, numbers)).float().to(device)
             yield numbers, backbone.suffix(tokens, layer)[:, backbone.n_special :].float().cpu()
 
 
@@ -55,7 +54,7 @@ def train_head(backbone: Backbone, store: Store, layer: int, *, seed: int, max_i
     from sklearn.preprocessing import StandardScaler
 
     rng = np.random.default_rng(seed)
-    images = np.sort(rng.choice(store.n_images, min(max_images, store.n_images), replace=False))
+    images = np.sort(rng.choice(present := np.flatnonzero(store.present), min(max_images, len(present)), replace=False))
     labels = store.patch_labels()
     features, targets = [], []
     for numbers, tokens_bpd in final_patches(backbone, store, layer, images, precision=precision, device=device):
@@ -83,8 +82,9 @@ def evaluate_head(head: SegmentationHead, backbone: Backbone, store: Store, laye
     """Accuracy and mean intersection over union of the labelled patches of a split."""
     from torchmetrics.functional.classification import multiclass_jaccard_index
 
-    predictions = [head(tokens).argmax(-1) for _, tokens in final_patches(backbone, store, layer, np.arange(store.n_images), **options)]
-    predicted, labels = torch.cat(predictions).flatten(), torch.from_numpy(store.patch_labels().ravel()).long()
+    images = np.flatnonzero(store.present)
+    predictions = [head(tokens).argmax(-1) for _, tokens in final_patches(backbone, store, layer, images, **options)]
+    predicted, labels = torch.cat(predictions).flatten(), torch.from_numpy(store.patch_labels()[images].ravel()).long()
     known = labels != IGNORE
     iou = multiclass_jaccard_index(predicted[known], labels[known], num_classes=len(store.classes))
     return {"accuracy": (predicted == labels)[known].double().mean().item(), "miou": iou.item()}

@@ -37,6 +37,7 @@ def illustrate(sae: SAE, predict: Predictor, matches: list[Match], classes: tupl
         if share.max() == 0:
             continue
         i = (right - (share - 0.5).abs() - (share == 0).float()).argmax()[None]
-        edit = set_latent(sae, match.latent, strength * float(maximum[match.latent]), torch.from_numpy(val.images(match.latent))[i])
-        edited.append(EditedImage(match.name, int(i), predict(i)[0].numpy(), predict(i, edit.change())[0].numpy()))
+        codes_bp = torch.from_numpy(val.images(match.latent)[predict.images])[i]
+        edit = set_latent(sae, match.latent, strength * float(maximum[match.latent]), codes_bp)
+        edited.append(EditedImage(match.name, int(predict.images[i]), predict(i)[0].numpy(), predict(i, edit.change())[0].numpy()))
     return edited

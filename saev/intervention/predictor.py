@@ -1,5 +1,6 @@
 """The model from the edited layer on: stored activations, plus a change, to class maps."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,26 +14,27 @@ BATCH = 8
 
 
 class Predictor:
-    """Class maps of the first `n` images of a store, with their patch tokens at `layer` changed.
+    """Class maps of the first `n` images of a store that could be decoded, with their patch tokens at `layer` changed.
 
     Attributes:
+        images: (n,) their numbers in the store.
         patches: (n, p, d) float32 patch activations, unchanged.
-        labels: (n, p) uint8.
+        labels: (n, p) int64.
     """
 
     def __init__(self, backbone: Backbone, head: SegmentationHead, store: Store, layer: int, n: int, *, precision: str, device: str):
         self.backbone, self.head, self.layer = backbone.to(device), head.to(device), layer
         self.precision, self.device = precision, device
-        n = min(n, store.n_images)
-        self._tokens = torch.from_numpy(store.acts(layer)[:n]).float()
-        self.patches = self._tokens[:, store.n_special :]
-        self.labels = torch.from_numpy(store.patch_labels()[:n])
+        self.images = np.flatnonzero(store.present)[:n]
+        self._tokens = torch.from_numpy(store.residual(layer, self.images)).float()
+        self.patches = self._tokens[:, backbone.n_special :]
+        self.labels = torch.from_numpy(store.patch_labels()[self.images]).long()
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __call__(self, images: Tensor, change_bpd: Tensor | None = None) -> Tensor:
-        """Predicted class of every patch (b, p) of `images` (b,), with `change_bpd` (b, p, d) added."""
+        """Predicted class of every patch (b, p) of `images` (b,), indices into `self.images`, with `change_bpd` (b, p, d) added."""
         special = self.backbone.n_special
         out = [torch.empty(0, self.labels.shape[1], dtype=torch.long)]
         with torch.inference_mode(), autocast(self.precision, self.device):

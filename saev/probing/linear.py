@@ -6,7 +6,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
 from saev.activations.store import Store
-from saev.data.patch_labels import IGNORE
+from saev.data.sample import IGNORE
 from saev.features.codes import Split
 
 
@@ -34,11 +34,6 @@ def linear_probes(
 
 
 def _tokens(store: Store, layer: int, rows: np.ndarray) -> np.ndarray:
-    """Patch tokens by their number in the store, (len(rows), d) float32; `rows` ascending."""
-    parts = []
-    for start in range(0, store.n_images, store.chunk):
-        first, last = start * store.n_patches, (start + store.chunk) * store.n_patches
-        here = rows[(rows >= first) & (rows < last)] - first
-        if len(here):
-            parts.append(store.patches(layer, start, start + store.chunk).reshape(-1, store.d)[here])
-    return np.concatenate(parts).astype(np.float32)
+    """Patch tokens by their number in the store, (len(rows), d) float32."""
+    first, _ = store.tokens["patch"]
+    return store.vectors(layer, rows // store.n_patches, first + rows % store.n_patches).astype(np.float32)

@@ -1,6 +1,6 @@
 """The latent that stands for each class, and how it compares to latents taken at random."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.metrics import average_precision_score
@@ -30,8 +30,6 @@ class Match:
     """Their 95th percentile."""
     p: float
     """Share of live latents with at least the chosen one's validation F1, the chosen included."""
-
-    as_dict = asdict
 
 
 def match_classes(train: Split, val: Split, classes: tuple[str, ...]) -> list[Match]:

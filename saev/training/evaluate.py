@@ -26,15 +26,16 @@ def evaluate(sae: SAE, store: Store, layer: int, *, batch_size: int = 4096, max_
     mean, _ = store.normalisation(layer)
     sse = sse_mean = 0.0
     fires = np.zeros(sae.d_sae, np.int64)
+    n = 0
     n_images = min(store.n_images, max_images or store.n_images)
-    for start in track(range(0, n_images, store.chunk), "evaluate", n_images, size=store.chunk):
-        x = torch.from_numpy(store.patches(layer, start, min(start + store.chunk, n_images))).reshape(-1, store.d).float()
+    for _, acts in track(store.ordered(layer, n_images=n_images), "evaluate", n_images, size=store.chunk):
+        x = torch.from_numpy(acts).reshape(-1, store.d).float()
+        n += len(x)
         for x_nd in x.split(batch_size):
             codes = sae.codes(x_nd)
             sse += (x_nd - sae.decode(codes)).double().square().sum().item()
             sse_mean += (x_nd.double() - torch.from_numpy(mean)).square().sum().item()
             fires += torch.bincount(codes.latents, minlength=sae.d_sae).numpy()
-    n = n_images * store.n_patches
     density = fires / n
     metrics = {
         "nmse": sse / sse_mean,

@@ -26,8 +26,8 @@ class Training:
     """Optimiser steps."""
     batch_size: int = 2048
     """Activation vectors per step, over all devices."""
-    window: int = 16
-    """Chunks of the store that are shuffled together."""
+    window: int = 32
+    """Chunks of the store in memory: half are shuffled together while half are read."""
     warmup: float = 0.05
     """Share of the steps over which the learning rate rises from 0."""
     decay: float = 0.5
@@ -73,6 +73,7 @@ def fit(
     working: Path,
     accelerator: str = "auto",
     devices: int | str = "auto",
+    num_nodes: int = 1,
     progress: bool = False,
 ) -> tuple[list[SAE], list[dict[str, float]]]:
     """Train one SAE per architecture on `store` and return them with their loss curve.
@@ -82,7 +83,7 @@ def fit(
         seed: of the initial directions and of the shuffle; each member gets the directions it would get alone.
         working: directory for checkpoints. If a run dies, the next one with the same `working`
             continues from the last of them and ends in the same bytes.
-        accelerator, devices: Lightning's; `auto` takes what is there.
+        accelerator, devices, num_nodes: Lightning's; `auto` takes what is there.
     """
     # Lightning announces the hardware that it did not find, and a product.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -91,7 +92,7 @@ def fit(
     saes = [SAE(a, torch.from_numpy(mean), scale, seed=seed, precision=precision) for a in architectures]
     module = SAETraining(saes, steps=options.steps, warmup=options.warmup, decay=options.decay, clip=options.clip)
     trainer = lightning.Trainer(
-        max_epochs=1, limit_train_batches=options.steps, accelerator=accelerator, devices=devices,
+        max_epochs=1, limit_train_batches=options.steps, accelerator=accelerator, devices=devices, num_nodes=num_nodes,
         logger=False, enable_checkpointing=False, enable_model_summary=False, enable_progress_bar=progress,
         callbacks=[Resumable(working / "last.ckpt", options.checkpoint_every), *([_bar()] if progress else [])],
         use_distributed_sampler=False,

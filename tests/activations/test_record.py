@@ -8,11 +8,11 @@ import pytest
 import torch
 import zarr
 
-from saev.activations import Store, record
+from saev.activations import Recording, Store, record
 from saev.data import IGNORE, Mosaic, majority_labels
 from saev.errors import SaevError
 
-OPTIONS = {"layers": [1, 2], "chunk": 8, "batch_size": 4, "workers": 0, "precision": "fp32"}
+OPTIONS = {"layers": [1, 2], "options": Recording(chunk=8, batch_size=4), "workers": 0, "precision": "fp32"}
 
 
 def digest(path):
@@ -25,7 +25,7 @@ def test_holds_the_backbones_activations_and_labels(stores, tiny_vit):
     images, store = Mosaic(split="train", n=40, size=64), stores["train"]
     assert (store.n_images, store.n_tokens, store.d, store.layers) == (40, 17, 24, (1, 2))
     for i in (0, 7, 8, 39):
-        pixels = tiny_vit.preprocess.tensor(tiny_vit.preprocess.crop(images[i].image))[None]
+        pixels = tiny_vit.preprocess.normalise(torch.from_numpy(tiny_vit.preprocess.crop(images[i].image))[None])
         with torch.inference_mode():
             expected = tiny_vit.prefix(pixels, [1, 2])
         for layer, acts in zip((1, 2), expected, strict=True):
@@ -57,7 +57,7 @@ def test_resuming_gives_the_bytes_of_an_undisturbed_run(stores, tiny_vit, tmp_pa
         (partial / file).unlink()
     (partial / "acts/1/c/1/0/0.1234.partial").write_bytes(b"half a chunk")
     group = zarr.open_group(str(partial), mode="r+")
-    del group.attrs["complete"], group.attrs["stats"]
+    del group.attrs["complete"], group.attrs["stats"], group.attrs["missing"]
     shutil.rmtree(partial / "stats")
 
     forwards = []
@@ -78,8 +78,8 @@ def test_zeros_are_written_and_count_as_written(tiny_vit, tmp_path):
     assert (store.path / "labels/image/c/1").is_file()
 
 
-@pytest.mark.parametrize("value", [float("nan"), 7e4, -1e5])
-def test_values_beyond_float16_name_layer_and_image(tiny_vit, tmp_path, value, monkeypatch):
+@pytest.mark.parametrize(("value", "what"), [(float("nan"), "is NaN"), (7e4, "does not fit float16"), (-1e5, "does not fit float16")])
+def test_values_that_float16_cannot_hold_name_layer_and_image(tiny_vit, tmp_path, value, what, monkeypatch):
     prefix = type(tiny_vit).prefix
 
     def broken(self, pixels, layers):
@@ -88,7 +88,7 @@ def test_values_beyond_float16_name_layer_and_image(tiny_vit, tmp_path, value, m
         return acts
 
     monkeypatch.setattr(type(tiny_vit), "prefix", broken)
-    with pytest.raises(SaevError, match="layer 2, image 2: .* does not fit float16"):
+    with pytest.raises(SaevError, match=rf"layer 2, image 2 \(mosaic/val/2\): .* {what}"):
         record(tiny_vit, Mosaic(split="val", n=4, size=64), tmp_path / "out", working=tmp_path / "w", **OPTIONS)
     assert not (tmp_path / "out").exists()
 
@@ -101,7 +101,7 @@ def test_refuses_what_is_not_a_complete_store_of_this_schema(stores, tmp_path):
     group.attrs["schema"] = 99
     with pytest.raises(SaevError, match="schema is 99"):
         Store(tmp_path / "s")
-    group.attrs["schema"] = 1
+    group.attrs["schema"] = 2
     del group.attrs["complete"]
     with pytest.raises(SaevError, match="incomplete"):
         Store(tmp_path / "s")

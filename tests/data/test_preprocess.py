@@ -29,4 +29,5 @@ def test_an_image_of_the_right_size_is_not_resampled():
     preprocess = Preprocess(size=(64, 64), mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
     np.testing.assert_array_equal(preprocess.crop(image), image)
     expected = (image[5, 6] / 255 - np.array([0.5, 0.4, 0.3])) / np.array([0.2, 0.3, 0.4])
-    torch.testing.assert_close(preprocess.tensor(image)[:, 5, 6].double(), torch.from_numpy(expected), rtol=1e-5, atol=1e-6)
+    seen = preprocess.normalise(torch.from_numpy(image)[None])
+    torch.testing.assert_close(seen[0, :, 5, 6].double(), torch.from_numpy(expected), rtol=1e-5, atol=1e-6)

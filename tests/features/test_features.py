@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from saev.data import IGNORE
 from saev.errors import SaevError
 from saev.features import encode_store, load_split, top_images
 from saev.sae import SAE, TopK
@@ -24,7 +25,7 @@ def test_codes_on_disk_are_the_saes_codes(stores, sae, tmp_path):
     for latent in (0, 7, 63):
         np.testing.assert_allclose(split.images(latent), f[:, latent].reshape(12, 16), rtol=1e-3)
     codes, labels = split.labelled()
-    assert (labels != 255).all() and codes.shape[0] == len(labels) == (split.labels != 255).sum()
+    assert (labels != IGNORE).all() and codes.shape[0] == len(labels) == (split.labels != IGNORE).sum()
 
 
 def test_codes_of_another_store_are_refused(stores, sae, tmp_path):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from saev.data import IGNORE
 from saev.errors import SaevError
 from saev.features import encode_store, load_split
 from saev.intervention import (
@@ -73,8 +74,8 @@ def test_the_random_direction_is_as_long_as_the_edit(sae):
 
 def test_head_learns_and_survives_the_disk(stores, tiny_vit, head, tmp_path):
     train, val = (evaluate_head(head, tiny_vit, stores[split], 1, precision="fp32") for split in ("train", "val"))
-    majority = np.bincount(stores["train"].patch_labels()[stores["train"].patch_labels() != 255]).max()
-    assert train["accuracy"] > 2 * majority / (stores["train"].patch_labels() != 255).sum()
+    majority = np.bincount(stores["train"].patch_labels()[stores["train"].patch_labels() != IGNORE]).max()
+    assert train["accuracy"] > 2 * majority / (stores["train"].patch_labels() != IGNORE).sum()
     assert 0 < val["miou"] < 1
     save_head(head, tmp_path / "h")
     tokens = torch.randn(2, 16, 24)
@@ -127,7 +128,7 @@ def test_experiment_counts_equal_a_direct_computation(sae, predict, splits, stor
                 changed = predict(images, change * where[..., None]) != before
                 cell = (c, METHODS.index("chosen latent"), PLACES.index(place), s)
                 np.testing.assert_array_equal(counts.target_changed[cell], (changed & target).sum(1))
-                np.testing.assert_array_equal(counts.other_changed[cell], (changed & ~target & (predict.labels != 255)).sum(1))
+                np.testing.assert_array_equal(counts.other_changed[cell], (changed & ~target & (predict.labels != IGNORE)).sum(1))
         assert controls[c] not in live and train.density[controls[c]] > 0
     # Ablation changes nothing where the latent is silent, so "all" and "active" are the same edit.
     np.testing.assert_array_equal(counts.target_changed[:, :2, 0, 0], counts.target_changed[:, :2, 2, 0])
@@ -163,7 +164,7 @@ def test_fidelity_of_a_perfect_and_of_an_empty_sae(stores, predict):
         sae.W_enc.copy_(sae.W_dec.T)
     result = fidelity(sae, predict)
     assert result["recovered"] == pytest.approx(1, abs=0.02)
-    known = predict.labels != 255
+    known = predict.labels != IGNORE
     assert result["accuracy_original"] == pytest.approx((predict(torch.arange(12)) == predict.labels)[known].double().mean().item())
     with torch.no_grad():
         sae.mean.zero_(), sae.b_enc.fill_(-1e6)  # reconstructs zero, which is the zero-ablation
@@ -172,7 +173,7 @@ def test_fidelity_of_a_perfect_and_of_an_empty_sae(stores, predict):
 
 def test_illustration_edits_an_image_that_shows_the_class(sae, predict, splits, stores):
     classes = stores["val"].classes
-    c = int(predict.labels[predict.labels != 255][0])
+    c = int(predict.labels[predict.labels != IGNORE][0])
     (edited,) = illustrate(sae, predict, [match_of(classes[c], 5)], classes, *splits, -2.0)
     assert (predict.labels[edited.image] == c).any()
     np.testing.assert_array_equal(edited.before, predict(torch.tensor([edited.image]))[0])

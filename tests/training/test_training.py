@@ -6,7 +6,7 @@ from saev.errors import SaevError
 from saev.sae import SAE, ReLU, TopK
 from saev.training import Training, evaluate, fit
 
-OPTIONS = Training(steps=30, batch_size=64, window=2, checkpoint_every=8, precision="fp32")
+OPTIONS = Training(steps=30, batch_size=64, window=4, checkpoint_every=8, precision="fp32")
 MEMBERS = [TopK(d_sae=48, k=6, lr=2e-3), ReLU(d_sae=32, l1=0.5, lr=1e-3), TopK(d_sae=48, k=3, prefixes=(8,), lr=5e-3)]
 
 

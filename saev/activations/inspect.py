@@ -1,0 +1,153 @@
+"""What is in a store: is it whole, is every byte as written, how fast does it read, and which activations are outliers."""
+
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import zarr
+
+from saev.activations.store import open_group
+from saev.progress import track
+
+
+@dataclass
+class Integrity:
+    """The chunks of one array."""
+
+    expected: int
+    missing: list[int] = field(default_factory=list)
+    """Numbers of the chunks that are not there."""
+    damaged: list[int] = field(default_factory=list)
+    """Numbers of the chunks whose bytes are not those that were written."""
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """Norms and extreme dimensions of the tokens of one kind at one layer, over the chunks read.
+
+    A massive activation is one with |x| > 100 and > 1000 times the median |x| (Sun et al.
+    2024, arXiv 2402.17762). An artefact token is one with more than 3 times the median norm.
+    """
+
+    norms: tuple[float, float, float]
+    """Median, 99th percentile and largest ||x||_2."""
+    artefacts: float
+    """Share of artefact tokens."""
+    massive: int
+    """Number of massive activations."""
+    dimensions: list[tuple[int, float]]
+    """The 3 dimensions with the largest root mean square, each as a multiple of the median dimension's."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect` found."""
+
+    attrs: dict
+    shape: tuple[int, int, int]
+    """(n_images, n_tokens, d)."""
+    n_bytes: int
+    """On disk."""
+    integrity: dict[str, Integrity]
+    """Per array."""
+    outliers: dict[tuple[int, str], Outliers]
+    """Per (layer, kind of token)."""
+    bytes_per_second: float
+    """At which activations were read from the disk and verified."""
+
+    @property
+    def whole(self) -> bool:
+        """Complete, every chunk there, every byte as written."""
+        return self.attrs.get("complete") is True and not any(part.missing or part.damaged for part in self.integrity.values())
+
+
+def inspect(path: str | Path) -> Inspection:
+    """Read every chunk of the store at `path`, which may be incomplete, and verify its checksum.
+
+    Raises:
+        SaevError: there is no store of this schema.
+    """
+    path = Path(path)
+    group = open_group(path)
+    attrs = dict(group.attrs)
+    arrays = [group[key] for key in sorted(key for key, item in group.members(max_depth=None) if isinstance(item, zarr.Array))]
+    integrity, samples = {array.path: Integrity(array.nchunks) for array in arrays}, {}
+    n_bytes, seconds = 0, 0.0
+    chunks = [(array, c) for array in arrays for c in range(array.nchunks)]
+    for array, c in track(chunks, "inspect", len(chunks), unit="chunks"):
+        key = array.metadata.encode_chunk_key((c, *[0] * (array.ndim - 1)))
+        if not (path / array.path / key).is_file():
+            integrity[array.path].missing.append(c)
+            continue
+        _forget(path / array.path / key)
+        started = time.perf_counter()
+        try:
+            values = array[c * array.chunks[0] : (c + 1) * array.chunks[0]]
+        except ValueError:  # a wrong checksum or a wrong length
+            integrity[array.path].damaged.append(c)
+            continue
+        if array.path.startswith("acts/"):
+            seconds, n_bytes = seconds + time.perf_counter() - started, n_bytes + values.nbytes
+            samples.setdefault(array.path, Moments(attrs["tokens"])).add(values)
+    outliers = {(int(key[5:]), kind): found for key, moments in samples.items() for kind, found in moments.outliers().items()}
+    shape = group[f"acts/{attrs['layers'][0]}"].shape
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return Inspection(attrs, shape, size, integrity, outliers, n_bytes / seconds if seconds else 0.0)
+
+
+def _forget(file: Path) -> None:
+    """Drop a file from the page cache: what is verified and timed shall be the disk, not memory. (Linux only.)"""
+    if hasattr(os, "posix_fadvise"):
+        with open(file, "rb") as handle:
+            os.posix_fadvise(handle.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+class Moments:
+    """What the outlier table of one layer needs of each chunk; memory does not grow with the number of chunks.
+
+    Quantiles of norms are those of a histogram in steps of 1 % of the norm.
+    """
+
+    EDGES = np.exp(np.arange(np.log(1e-4), np.log(1e8), 0.01))
+
+    def __init__(self, tokens: dict[str, list[int]]):
+        self.tokens = tokens
+        self.square = dict.fromkeys(tokens, 0.0)
+        self.count = dict.fromkeys(tokens, 0)
+        self.massive = dict.fromkeys(tokens, 0)
+        self.largest = dict.fromkeys(tokens, 0.0)
+        self.histogram = {kind: np.zeros(len(self.EDGES) + 1, np.int64) for kind in tokens}
+
+    def add(self, acts_btd: np.ndarray) -> None:
+        """Take a chunk; images that are not present (NaN) count for nothing."""
+        acts_btd = acts_btd[np.isfinite(acts_btd[:, 0, 0])].astype(np.float32)
+        for kind, (first, last) in self.tokens.items():
+            x_nd = acts_btd[:, first:last].reshape(-1, acts_btd.shape[-1])
+            if not len(x_nd):
+                continue
+            squares = x_nd * x_nd
+            norms = np.sqrt(squares.sum(1))
+            self.square[kind] += squares.sum(0, dtype=np.float64)
+            self.count[kind] += len(x_nd)
+            self.largest[kind] = max(self.largest[kind], float(norms.max()))
+            self.histogram[kind] += np.bincount(np.searchsorted(self.EDGES, norms), minlength=len(self.EDGES) + 1)
+            magnitudes = np.abs(x_nd)
+            self.massive[kind] += int((magnitudes > max(100.0, 1000 * np.median(magnitudes[:256]))).sum())
+
+    def outliers(self) -> dict[str, Outliers]:
+        """The table's rows."""
+        found = {}
+        for kind, histogram in self.histogram.items():
+            if not self.count[kind]:
+                continue
+            rms = np.sqrt(self.square[kind] / self.count[kind])
+            top = np.argsort(-rms)[:3]
+            at = np.searchsorted(histogram.cumsum(), [0.5 * self.count[kind], 0.99 * self.count[kind]])
+            median, high = self.EDGES[np.minimum(at, len(self.EDGES) - 1)]
+            artefacts = histogram[np.searchsorted(self.EDGES, 3 * median) :].sum() / self.count[kind]
+            dimensions = [(int(i), float(rms[i] / np.median(rms))) for i in top]
+            norms = (float(median), float(high), self.largest[kind])
+            found[kind] = Outliers(norms, float(artefacts), self.massive[kind], dimensions)
+        return found
