@@ -2,7 +2,10 @@
 
 import io
 import struct
+import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +29,7 @@ def decode(source: str | Path | bytes, name: object) -> np.ndarray:
     masks are stored in the orientation of the pixels.
     """
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
+        with _open(source) as file:
             return np.array(file.convert("RGB"))
     except BROKEN as error:
         raise CorruptImage(f"{name}: cannot be decoded as an image ({error})") from None
@@ -35,10 +38,19 @@ def decode(source: str | Path | bytes, name: object) -> np.ndarray:
 def decode_mask(source: str | Path | bytes, name: object, shape: tuple[int, ...], n_classes: int) -> np.ndarray:
     """A single-channel mask -> (h, w) uint16; values that are no class become IGNORE. Raises CorruptImage."""
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
+        with _open(source) as file:
             mask = np.asarray(file)
     except BROKEN as error:
         raise CorruptImage(f"{name}: cannot be decoded as a mask ({error})") from None
     if mask.shape != shape:
         raise CorruptImage(f"{name}: mask is {mask.shape}, its image {shape}")
     return np.where(mask < n_classes, mask, IGNORE).astype(np.uint16)
+
+
+@contextmanager
+def _open(source: str | Path | bytes) -> Iterator[Image.Image]:
+    with warnings.catch_warnings():
+        # Pillow warns of odd metadata in millions of good files, and where pixels are lost it raises.
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
+            yield file

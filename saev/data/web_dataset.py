@@ -1,5 +1,6 @@
 """WebDataset shards: tar files, for disks that are slow with many small ones."""
 
+import os
 import tarfile
 from glob import glob
 from pathlib import Path
@@ -80,9 +81,10 @@ def _index(shard: str) -> list[tuple[str, tuple[int, int], tuple[int, int]]]:
                 key, _, extension = file.partition(".")
                 kind = "image" if f".{extension.lower()}" in EXTENSIONS else extension
                 found.setdefault(folder + slash + key, {})[kind] = (member.offset_data, member.size)
-            end = max((at + size for parts in found.values() for at, size in parts.values()), default=0)
     except tarfile.TarError as error:
         raise SaevError(f"{shard}: cannot be read as an uncompressed tar file ({error})") from None
-    if end > Path(shard).stat().st_size:
-        raise SaevError(f"{shard}: cut short: it is {Path(shard).stat().st_size} bytes, its members need {end}")
+    with open(shard, "rb") as file:  # tarfile takes a file that was cut between two members for a whole one
+        file.seek(-1024, os.SEEK_END)
+        if any(file.read()):
+            raise SaevError(f"{shard}: cut short: the two empty blocks that end a tar file are missing")
     return [(key, parts["image"], parts.get("cls", (0, 0))) for key, parts in found.items() if "image" in parts]
