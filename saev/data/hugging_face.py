@@ -67,7 +67,7 @@ def _load(path: str, split: str, config: str | None, revision: str | None):
     try:
         import datasets
     except ImportError:
-        raise SaevError("data: the package datasets is missing; install it with: pip install 'saev[hf]'") from None
+        raise SaevError("data: the package datasets is missing; install it with: pip install datasets") from None
     try:
         if not Path(path).is_dir():
             return datasets.load_dataset(path, config, split=split, revision=revision)

@@ -1,11 +1,13 @@
 from itertools import islice
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saev.activations import ActivationStream
+from saev.data import IGNORE
 from saev.errors import SaevError
 
 
@@ -54,3 +56,46 @@ def test_windows_smaller_than_a_batch_are_joined(stores):
 def test_too_few_vectors_for_a_batch(stores):
     with pytest.raises(SaevError, match="192 vectors are fewer than batch_size=4096"):
         ActivationStream(stores["val"], 2, batch_size=4096)
+
+
+def test_tokens_labels_and_norms_filter(stores):
+    store = stores["train"]
+    acts, labels, norms = store.acts(2)[:].astype(np.float32), store.patch_labels(), store.norms(2)[:]
+
+    def all_rows(n, **options):
+        return rows([next(iter(ActivationStream(store, 2, batch_size=n, window=10, **options)))])
+
+    assert all_rows(40, tokens=("cls",)) == rows([torch.from_numpy(acts[:, 0])])
+    assert all_rows(40 * 17, tokens=("cls", "patch")) == rows([torch.from_numpy(acts.reshape(-1, 24))])
+    known = acts[:, 1:][labels != IGNORE]
+    assert 0 < len(known) < 640
+    assert all_rows(len(known), labelled=True) == rows([torch.from_numpy(known)])
+    limit = np.median(norms[:, 1:])
+    short = acts[:, 1:][norms[:, 1:] <= limit]
+    assert 0 < len(short) < 640
+    assert all_rows(len(short), max_norm=1.0) == rows([torch.from_numpy(short)])
+
+
+@given(
+    window=st.integers(2, 12), batch=st.integers(10, 200), world=st.sampled_from([1, 2]), labelled=st.booleans(), seed=st.integers(0, 3)
+)
+@settings(max_examples=15, deadline=None)
+def test_places_say_where_every_vector_comes_from(stores, window, batch, world, labelled, seed):
+    store = stores["train"]
+    for rank in range(world):
+        options = {"batch_size": batch * world, "window": window, "rank": rank, "world": world, "labelled": labelled, "seed": seed}
+        stream = ActivationStream(store, 2, **options)
+        for got, places in zip(islice(stream, 4), stream.places(), strict=False):
+            np.testing.assert_array_equal(got.numpy(), store.vectors(2, *places.T).astype(np.float32))
+
+
+def test_a_batch_of_unequal_ranks_is_refused(stores):
+    with pytest.raises(SaevError, match="batch_size must be a multiple of the 3 processes, got 64"):
+        ActivationStream(stores["train"], 2, batch_size=64, world=3)
+
+
+def test_batches_are_the_callers_own(stores):
+    """Writing to a batch changes no later one, in either dtype."""
+    for batch, again in zip(ActivationStream(stores["train"], 2, batch_size=64), batches(stores["train"], 30, batch_size=64), strict=False):
+        assert torch.equal(batch, again)
+        batch.fill_(0)

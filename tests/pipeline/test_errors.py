@@ -77,6 +77,16 @@ def test_truncated_image(tmp_path):
     overrides = ["data=folder", "data.root=images", *(o for o in TINY if not o.startswith("data."))]
     assert "images/train/b/1.png: cannot be decoded" in fails(tmp_path, "extract", *overrides)
 
+    result = run(tmp_path, "extract", *overrides, "extract.corrupt=missing")
+    assert result.returncode == 0, result.stderr
+    metrics = json.loads((tmp_path / "results/extract/folder-timm.json").read_text())
+    assert (metrics["train"]["images"], metrics["train"]["missing"], metrics["val"]["missing"]) == (6, 1, 0)
+    result = run(tmp_path, "inspect", "store=data/acts/folder-timm/train")
+    assert result.returncode == 0 and "of which missing 1: images/train/b/1.png" in " ".join(result.stdout.split())
+    damaged = tmp_path / "data/acts/folder-timm/train/acts/4/c/0/0/0"
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    assert "data/acts/folder-timm/train: not whole" in fails(tmp_path, "inspect", "store=data/acts/folder-timm/train")
+
 
 def test_incomplete_store(study, tmp_path):
     cwd = tmp_path / "copy"

@@ -6,6 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.pipeline.study import TINY, command, environment, run
@@ -49,11 +50,14 @@ EXTRACT = [*TINY, "data.splits.train.n=600", "extract.chunk=16"]
 
 
 def test_killed_stages_continue_to_the_same_bytes(undisturbed, tmp_path):
-    # Twice in the middle of extract: once early, once later.
-    for chunks in (2, 20):
-        kill_when(tmp_path, "extract", EXTRACT, lambda n=chunks: len(list(tmp_path.glob(".scratch/extract/*/store/acts/4/c/*/0/0"))) >= n)
+    # Three times in the middle of extract, of one process and of two that share the work; then two finish it.
+    moments = np.random.default_rng(0).integers(1, 30, 3)
+    for chunks, processes in zip(np.sort(moments), (2, 1, 2), strict=True):
+        overrides = [*EXTRACT, f"machine.devices={processes}", "machine.accelerator=cpu"]
+        kill_when(tmp_path, "extract", overrides, lambda n=chunks: len(list(tmp_path.glob(".scratch/extract/*/store/acts/4/c/*/0/0"))) >= n)
         assert not (tmp_path / "data/acts/mosaic-timm/train").exists()
-    assert run(tmp_path, "extract", *EXTRACT).returncode == 0
+    result = run(tmp_path, "extract", *EXTRACT, "machine.devices=2", "machine.accelerator=cpu")
+    assert result.returncode == 0, result.stderr
     assert run(tmp_path, "head", *TINY).returncode == 0
 
     steps = [*TRAIN, "trainer.steps=150"]
