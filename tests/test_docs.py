@@ -1,5 +1,6 @@
 """The examples in docs/ run as they are printed, on a store made here."""
 
+import json
 import re
 from pathlib import Path
 
@@ -30,3 +31,25 @@ def test_store_examples(library, stores):
         # The normalised activations have mean 0 and mean norm sqrt(d) over the whole store; 32 of 40 images come close.
         assert np.linalg.norm(names["x"], axis=-1).mean() == pytest.approx(24**0.5, rel=0.05)
         assert names["labels"].shape == (32, 16)
+
+
+def test_store_page_quotes_the_committed_benchmarks():
+    page = (DOCS / "activation-store.md").read_text()
+    results = {
+        name: json.loads((DOCS.parent / f"benchmarks/results/{name}.json").read_text()) for name in ("extraction", "reading", "mixing")
+    }
+    images, warm, cold = results["extraction"]["images_per_s"], *(results["reading"][f"{w}_vectors_per_s"] for w in ("warm", "cold"))
+    for quoted in (
+        f"{images['decoded']} images/s | {images['bare']}: timm", f"{images['with_decoding']} images/s |",
+        f"{warm['stream'] / 1e6:.2f} M vectors/s | {warm['memmap_sequential'] / 1e6:.2f} M: numpy",
+        f"{warm['random_row_loader'] / 1e6:.2f} M: a DataLoader",
+        f"{cold['stream'] / 1e6:.2f} M vectors/s | {cold['files_in_order'] / 1e6:.2f} M: the files",
+        f"{cold['random_row_loader'] / 1e6:.3f} M: random rows",
+        "{added_mb} MB | {window_mb} MB: its window".format(**results["reading"]["peak_memory"]),
+    ):  # fmt: skip
+        assert quoted in page
+    shares = results["mixing"]["of_a_perfect_shuffle"]
+    for window, label in ((2, "2"), (8, "8"), (32, "32 (default)"), (128, "128"), (680, "all")):
+        cells = [next(v for k, v in shares.items() if k.startswith(f"batch {batch}, window {window} ")) for batch in (2048, 16384)]
+        row = " | ".join(f"{cell['entropy']:.2f}, {cell['images']:.2f}" for cell in cells)
+        assert f"| {label} | {row} |" in page

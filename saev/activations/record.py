@@ -1,5 +1,6 @@
 """Recording a store: images -> backbone -> Zarr, resumable after any interruption, by one process or many."""
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,7 +33,7 @@ def record(
     layers: Sequence[int],
     working: Path,
     options: Recording = Recording(),  # noqa: B008 (frozen)
-    workers: int = 2,
+    workers: int | None = None,
     precision: str = "auto",
     device: str | torch.device = "cpu",
 ) -> Store:
@@ -44,7 +45,9 @@ def record(
     Args:
         working: directory for the unfinished store, on a disk that all processes see. If a run dies, the
             next one with the same `working` continues at the first missing chunk and gives the same bytes.
-        workers: processes that load images.
+        workers: processes that load images. None: with a GPU one per core, at most 8. On a CPU a quarter of the
+            cores: whatever core they take, all threads of the model's matrix products wait for (2 cores, JPEGs
+            of 256 px: 24.3 images/s without workers, 22.0 with one, 25.8 by the bare model).
         precision: of the backbone's matrix products, `auto`, `fp32` or `bf16`.
 
     Raises:
@@ -59,7 +62,7 @@ def record(
         create(partial, identity(backbone, images, layers, options))
     distributed.barrier()
     group = zarr.open_group(str(partial), mode="r+")
-    _record_chunks(backbone, images, group, partial, options, workers, precision, device)
+    _record_chunks(backbone, images, group, partial, options, _loaders(device) if workers is None else workers, precision, device)
     distributed.barrier()
     if first:
         _finish(group, images)
@@ -102,6 +105,11 @@ def _record_chunks(backbone: Backbone, images: ImageDataset, group: zarr.Group, 
             pending = writer.submit(_write, targets, slice(of.start, of.stop), values)
         if pending is not None:
             pending.result()
+
+
+def _loaders(device: str | torch.device) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, cores) if torch.device(device).type == "cuda" else cores // 4
 
 
 def _collate(samples: list[tuple]) -> list[Tensor]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 import zarr
 
 MOST_VECTORS = 2**20
@@ -23,19 +24,18 @@ def normalisation(group: zarr.Group, layer: int, positions: np.ndarray) -> tuple
     d = group[f"acts/{layer}"].shape[-1]
     total, n, low, high, lengths = np.zeros(d), 0, np.inf, -np.inf, []
     for x_nd, norms in _sample(group, layer, positions):
-        total += x_nd.sum(0, dtype=np.float64)
-        n, low, high = n + len(x_nd), min(low, x_nd.min()), max(high, x_nd.max())
+        total += x_nd.sum(0, dtype=torch.float64).numpy()
+        n, low, high = n + len(x_nd), min(low, x_nd.min().item()), max(high, x_nd.max().item())
         lengths.append(norms)
-    mean = total / n
-    centred = 0.0
+    mean, centred = total / n, 0.0
     for x_nd, _ in _sample(group, layer, positions):
-        centred += np.linalg.norm(x_nd - mean.astype(np.float32), axis=1).sum(dtype=np.float64)
+        centred += (x_nd - torch.from_numpy(mean).float()).norm(dim=1).sum(dtype=torch.float64).item()
     median = np.median(np.concatenate(lengths))
-    return mean, {"scale": centred / n / d**0.5, "min": float(low), "max": float(high), "median_norm": float(median)}
+    return mean, {"scale": centred / n / d**0.5, "min": low, "max": high, "median_norm": float(median)}
 
 
-def _sample(group: zarr.Group, layer: int, positions: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(vectors (n, d), their norms (n,)) of each chunk that the statistics look at; images not present are left out."""
+def _sample(group: zarr.Group, layer: int, positions: np.ndarray) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
+    """(vectors (n, d) float32, their norms (n,)) of each chunk that the statistics look at; images not present are left out."""
     acts, norms, present = group[f"acts/{layer}"], group[f"norms/{layer}"], group["labels/present"]
     chunk, d = acts.chunks[0], acts.shape[-1]
     n_chunks = -(-acts.shape[0] // chunk)
@@ -44,4 +44,5 @@ def _sample(group: zarr.Group, layer: int, positions: np.ndarray) -> Iterator[tu
         here = slice(c * chunk, (c + 1) * chunk)
         keep = present[here]
         if keep.any():
-            yield acts[here][keep][:, positions].reshape(-1, d), norms[here][keep][:, positions].ravel()
+            # In torch: numpy has no fast arithmetic of half precision.
+            yield torch.from_numpy(acts[here][keep][:, positions].reshape(-1, d)).float(), norms[here][keep][:, positions].ravel()

@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 import zarr
 
+from saev.activations.chunks import read_chunk
 from saev.activations.statistics import normalisation
 from saev.errors import SaevError
 
@@ -87,12 +88,23 @@ class Store:
         """||x||_2 of every token, (n_images, n_tokens) float32."""
         return self._group[f"norms/{self.layer(layer)}"]
 
+    def chunk_file(self, layer: int, c: int) -> Path:
+        """Where chunk c of a layer lies: Zarr's default key of a chunk of whole images."""
+        return self.path / f"acts/{self.layer(layer)}/c/{c}/0/0"
+
+    def read_chunk(self, layer: int, c: int, buffer: np.ndarray | None = None) -> np.ndarray:
+        """All recorded tokens of the images of chunk c, (b, n_tokens, d), verified; into `buffer` if one of a chunk's size is given."""
+        buffer = np.empty((self.chunk, self.n_tokens, self.d), self.attrs["dtype"]) if buffer is None else buffer
+        read_chunk(self.chunk_file(layer, c), buffer)
+        return buffer[: self.n_images - c * self.chunk]  # the last chunk is filled up
+
     def read(self, layer: int, start: int, stop: int) -> np.ndarray:
         """All recorded tokens of images start..stop, (stop - start, n_tokens, d), verified."""
-        try:
-            return self.acts(layer)[start:stop]
-        except ValueError as error:
-            raise SaevError(f"{self.path}: acts/{layer}, images {start} to {stop - 1}: damaged ({error}); record the store again") from None
+        start, stop, _ = slice(start, stop).indices(self.n_images)
+        first = start // self.chunk
+        parts = [self.read_chunk(layer, c) for c in range(first, -(-stop // self.chunk))]
+        acts = parts[0] if len(parts) == 1 else np.concatenate([np.empty((0, self.n_tokens, self.d), self.attrs["dtype"]), *parts])
+        return acts[start - first * self.chunk : stop - first * self.chunk]
 
     def patches(self, layer: int, start: int, stop: int) -> np.ndarray:
         """Patch tokens of images start..stop, (stop - start, n_patches, d)."""
@@ -115,15 +127,16 @@ class Store:
         Args:
             n_images: stop after the first so many images of the store.
         """
-        positions, layer = self.positions(kinds), self.layer(layer)
+        positions = self.positions(kinds)
         last = self.n_images if n_images is None else min(n_images, self.n_images)
-        spans = [(start, min(start + self.chunk, last)) for start in range(0, last, self.chunk)]
+        starts = range(0, last, self.chunk)
         with ThreadPoolExecutor(1) as reader:
-            coming = [reader.submit(self.read, layer, *span) for span in spans[:1]]
-            for i, (start, stop) in enumerate(spans):
-                acts = coming.pop().result()
-                coming += [reader.submit(self.read, layer, *span) for span in spans[i + 1 : i + 2]]
-                here = np.flatnonzero(self.present[start:stop])
+            coming = reader.submit(self.read_chunk, layer, 0)
+            for start in starts:
+                acts = coming.result()
+                if start != starts[-1]:
+                    coming = reader.submit(self.read_chunk, layer, start // self.chunk + 1)
+                here = np.flatnonzero(self.present[start : min(start + self.chunk, last)])
                 yield start + here, acts[here[:, None], positions]
 
     def vectors(self, layer: int, images: np.ndarray, tokens: np.ndarray) -> np.ndarray:
@@ -138,7 +151,7 @@ class Store:
         out = np.empty((len(images), self.d), self.acts(layer).dtype)
         for c in np.unique(images // self.chunk):
             here = np.flatnonzero(images // self.chunk == c)
-            acts = self.read(layer, c * self.chunk, min((c + 1) * self.chunk, self.n_images))
+            acts = self.read_chunk(layer, int(c))
             out[here] = acts[images[here] - c * self.chunk, tokens[here]]
         return out.reshape(*shape, self.d)
 

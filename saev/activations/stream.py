@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from saev.activations.chunks import read_soon
 from saev.activations.store import Store
 from saev.data.sample import IGNORE
 from saev.errors import SaevError
@@ -70,12 +71,16 @@ class ActivationStream(IterableDataset):
             while skip >= part[2]:
                 skip -= part[2]
                 part = next(plan)
-            coming = reader.submit(self._read, *part)
+            # Two halves of memory for the whole run: fresh ones would be page-fault bound.
+            served, spare = (np.empty((0, self.store.d), self.store.attrs["dtype"]) for _ in range(2))
+            coming = reader.submit(self._read, *part, spare)
             while True:
-                rows_nd = coming.result()
-                coming = reader.submit(self._read, *next(plan))
-                for t in range(skip, len(rows_nd) // size):
-                    yield rows_nd[t * size : (t + 1) * size].to(torch.float32, copy=True)
+                n_batches = part[2]
+                served, spare = coming.result(), served
+                part = next(plan)
+                coming = reader.submit(self._read, *part, spare)
+                for t in range(skip, n_batches):
+                    yield torch.from_numpy(served[t * size : (t + 1) * size]).to(torch.float32, copy=True)
                 skip = 0
 
     def places(self) -> Iterator[np.ndarray]:
@@ -106,23 +111,27 @@ class ActivationStream(IterableDataset):
         """Which vector of the chunks is served when, (n_batches * batch_size,)."""
         return np.random.default_rng(key).permutation(self.counts[chunks].sum())[: n_batches * self.batch_size]
 
-    def _read(self, key: list[int], chunks: np.ndarray, n_batches: int) -> Tensor:
-        """This rank's vectors of the chunks in the order in which they are served, (n, d) in the store's dtype."""
+    def _read(self, key: list[int], chunks: np.ndarray, n_batches: int, memory: np.ndarray) -> np.ndarray:
+        """This rank's vectors of the chunks in the order in which they are served: `memory`, or a larger one, whose
+        first rows they are, (>= n, d) in the store's dtype."""
         total = self.counts[chunks].sum()
         place = np.full(total, -1)
         mine = self._order(key, chunks, n_batches)[self.rank :: self.world]
         place[mine] = np.arange(len(mine))
-        served = np.empty((len(mine), self.store.d), self.store.attrs["dtype"])
-        at = 0
-        for c in chunks:
-            first = c * self.store.chunk
-            flat = self.store.read(self.layer, first, min(first + self.store.chunk, self.store.n_images)).reshape(-1, self.store.d)
+        store, at = self.store, 0
+        if len(memory) < len(mine):
+            memory = np.empty((len(mine), store.d), store.attrs["dtype"])
+        buffer = np.empty((store.chunk, store.n_tokens, store.d), store.attrs["dtype"])
+        for c, following in zip(chunks, [*chunks[1:], None], strict=True):
+            if following is not None:
+                read_soon(store.chunk_file(self.layer, following))
+            flat = store.read_chunk(self.layer, c, buffer).reshape(-1, store.d)
             kept = self._kept(c)
             to = place[at : at + len(kept)]
             at += len(kept)
             here = to >= 0
-            served[to[here]] = flat[kept[here]]
-        return torch.from_numpy(served)
+            memory[to[here]] = flat[kept[here]]
+        return memory
 
     def _counts(self) -> np.ndarray:
         """Number of vectors taken from every chunk, (n_chunks,): all that must be known in advance."""

@@ -166,7 +166,7 @@ def test_a_flipped_byte_is_noticed_by_every_reader(stores, tmp_path):
         lambda: store.vectors(2, [9], [0]),
         lambda: next(iter(ActivationStream(store, 2, batch_size=64, window=20))),
     ):
-        with pytest.raises(SaevError, match="acts/2, images 8 to 15: damaged"):
+        with pytest.raises(SaevError, match=r"acts/2/c/1/0/0: damaged: its bytes are not"):
             use()
     found = inspect(tmp_path / "s")
     assert not found.whole and found.integrity["acts/2"].damaged == [1]

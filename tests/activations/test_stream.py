@@ -76,9 +76,7 @@ def test_tokens_labels_and_norms_filter(stores):
     assert all_rows(len(short), max_norm=1.0) == rows([torch.from_numpy(short)])
 
 
-@given(
-    window=st.integers(2, 12), batch=st.integers(10, 200), world=st.sampled_from([1, 2]), labelled=st.booleans(), seed=st.integers(0, 3)
-)
+@given(window=st.integers(2, 12), batch=st.integers(10, 200), world=st.sampled_from([1, 2]), labelled=st.booleans(), seed=st.integers(0, 3))
 @settings(max_examples=15, deadline=None)
 def test_places_say_where_every_vector_comes_from(stores, window, batch, world, labelled, seed):
     store = stores["train"]

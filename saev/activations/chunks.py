@@ -1,0 +1,41 @@
+"""Chunk files as they lie on the disk: the values, row after row, then their CRC32C in four bytes.
+
+That is all an uncompressed Zarr chunk is, so a chunk is one read into memory that is
+already there. Going through zarr costs a copy and a fresh 6 MB buffer per chunk, half the
+speed of the shuffled stream from the page cache and from a disk; and zarr reads a chunk
+that is missing as zeros.
+"""
+
+import os
+from pathlib import Path
+
+import google_crc32c
+import numpy as np
+
+from saev.errors import SaevError
+
+
+def read_chunk(file: Path, out: np.ndarray) -> None:
+    """Fill the contiguous array `out` from a chunk file and verify it.
+
+    Raises:
+        SaevError: the file is missing, of another size, or not as it was written.
+    """
+    raw = out.reshape(-1).view(np.uint8)
+    try:
+        with open(file, "rb", buffering=0) as handle:
+            n = handle.readinto(raw)
+            checksum = handle.read(5)  # one byte more than there should be
+    except FileNotFoundError:
+        raise SaevError(f"{file}: damaged: this chunk is missing; record the store again") from None
+    if n != len(raw) or len(checksum) != 4:
+        raise SaevError(f"{file}: damaged: {os.path.getsize(file)} bytes, expected {len(raw) + 4}; record the store again")
+    if google_crc32c.value(raw) != int.from_bytes(checksum, "little"):
+        raise SaevError(f"{file}: damaged: its bytes are not those that were written; record the store again")
+
+
+def read_soon(file: Path) -> None:
+    """Tell the kernel to fetch a file while something else is done. (Where it can be told.)"""
+    if hasattr(os, "posix_fadvise") and file.is_file():
+        with open(file, "rb", buffering=0) as handle:
+            os.posix_fadvise(handle.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
