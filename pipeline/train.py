@@ -15,6 +15,7 @@ FIDELITY_IMAGES = 100
 def main(cfg: DictConfig) -> None:
     architectures = [build(cfg.sae, "beside", **change) for change in [{}, *plain(cfg.sae).get("beside", [])]]
 
+    from saev import distributed
     from saev.activations import Store
     from saev.files import new_directory, scratch, write_json
     from saev.intervention import Predictor, fidelity, load_head
@@ -29,6 +30,9 @@ def main(cfg: DictConfig) -> None:
                                 "store": [train.attrs["data"], train.attrs["weights"], train.attrs["stats"]]})  # fmt: skip
     saes, curve = fit(architectures, train, layer=layer, options=options, seed=cfg.seed, working=working,
                       progress=rich_progress(), **places(cfg))  # fmt: skip
+
+    if distributed.rank() > 0:
+        return  # what follows is one process's work
 
     measured, densities = [], []
     for sae in saes:

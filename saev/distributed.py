@@ -1,5 +1,10 @@
 """This process's place among those that work together: under torchrun, Lightning Fabric or Trainer, or alone."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # torch itself is imported where it is used
+    from torch import Tensor
+
 
 def rank() -> int:
     """Number of this process, 0 when alone."""
@@ -21,3 +26,34 @@ def barrier() -> None:
         import torch.distributed as dist
 
         dist.barrier()
+
+
+def mean(value: "Tensor") -> "Tensor":
+    """The mean of a tensor over all processes; itself when alone. Carries no gradient."""
+    return total(value) / world()
+
+
+def total(value: "Tensor") -> "Tensor":
+    """The sum of a tensor over all processes; itself when alone. Carries no gradient."""
+    if world() == 1:
+        return value.detach()
+    import torch.distributed as dist
+
+    out = value.detach().clone()
+    dist.all_reduce(out)
+    return out
+
+
+def gather(values: "Tensor") -> "Tensor":
+    """The vectors (m,) of all processes, of any lengths, one after the other; itself when alone."""
+    if world() == 1:
+        return values
+    import torch
+    import torch.distributed as dist
+
+    lengths = [torch.zeros(1, dtype=torch.int64, device=values.device) for _ in range(world())]
+    dist.all_gather(lengths, torch.tensor([len(values)], device=values.device))
+    longest = max(int(length) for length in lengths)
+    parts = [values.new_empty(longest) for _ in lengths]
+    dist.all_gather(parts, torch.nn.functional.pad(values, (0, longest - len(values))))
+    return torch.cat([part[: int(length)] for part, length in zip(parts, lengths, strict=True)])

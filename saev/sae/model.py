@@ -2,13 +2,13 @@
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from saev.errors import SaevError
 from saev.precision import use_bf16
-from saev.sae.architectures import Architecture, TopK
-from saev.sae.sparse import Codes, bag, select_positive, select_topk
+from saev.sae.architectures import Architecture
+from saev.sae.sparse import Codes, bag, owners, to_offsets
 
 
 class SAE(nn.Module):
@@ -16,7 +16,7 @@ class SAE(nn.Module):
 
         z     = (x - mean) / scale
         pre   = (z - b_dec) W_enc + b_enc             (n, s)
-        f     = ReLU(pre)  or  ReLU(top_k(pre))       (n, s)   the codes
+        f     = values(pre) where selected, else 0    (n, s)   the codes, by its architecture
         x_hat = scale * (f W_dec + b_dec) + mean      (n, d)
 
     Rows of W_dec have unit norm, so a code is a length in normalised activation space.
@@ -41,6 +41,10 @@ class SAE(nn.Module):
         self.W_enc = nn.Parameter(self.W_dec.detach().t().clone())
         self.b_enc = nn.Parameter(torch.zeros(architecture.d_sae))
         self.b_dec = nn.Parameter(torch.zeros(d))
+        for name, start in architecture.extra_parameters().items():
+            self.register_parameter(name, nn.Parameter(start))
+        for name, start in architecture.extra_buffers().items():
+            self.register_buffer(name, start)
 
     @property
     def d(self) -> int:
@@ -66,22 +70,15 @@ class SAE(nn.Module):
             return torch.addmm(bias.bfloat16(), z_nd.bfloat16(), self.W_enc.bfloat16())
         return torch.addmm(bias, z_nd, self.W_enc)
 
-    def select(self, pre_ns: Float[Tensor, "n s"]) -> tuple[Int[Tensor, " m"], Int[Tensor, " n_plus_1"]]:
-        """The active latents, as (latents, offsets) of `Codes`."""
-        if isinstance(self.architecture, TopK):
-            return select_topk(pre_ns, self.architecture.k)
-        return select_positive(pre_ns)
-
     @torch.no_grad()
     def codes(self, x_nd: Float[Tensor, "n d"]) -> Codes:
         """Sparse codes of raw activations, values > 0 only."""
         pre_ns = self.pre_activations(self.normalise(x_nd))
-        latents, offsets = self.select(pre_ns)
-        tokens = torch.repeat_interleave(torch.arange(len(x_nd), device=x_nd.device), offsets.diff())
-        values = pre_ns[tokens, latents].float()
+        latents, offsets = self.architecture.select(self, pre_ns)
+        tokens = owners(offsets)
+        values = self.architecture.values(self, pre_ns[tokens, latents].float(), latents)
         fires = values > 0
-        counts = torch.bincount(tokens[fires], minlength=len(x_nd))
-        return Codes(values[fires], latents[fires], F.pad(counts.cumsum(0), (1, 0)))
+        return Codes(values[fires], latents[fires], to_offsets(torch.bincount(tokens[fires], minlength=len(x_nd))))
 
     def encode(self, x_nd: Float[Tensor, "n d"]) -> Float[Tensor, "n s"]:
         """Dense codes f (n, s) of raw activations."""
@@ -97,6 +94,7 @@ class SAE(nn.Module):
         return self.decode(self.codes(x_nd))
 
     @torch.no_grad()
-    def normalise_decoder(self) -> None:
-        """Bring decoder rows back to unit norm, after an optimiser step."""
+    def project(self) -> None:
+        """After an optimiser step bring decoder rows back to unit norm, and the architecture's own parameters to their range."""
         self.W_dec.div_(torch.linalg.vector_norm(self.W_dec, dim=1, keepdim=True))
+        self.architecture.project(self)

@@ -5,9 +5,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from saev.sae.architectures import ReLU
+from saev import distributed
+from saev.sae.architectures import Gated
 from saev.sae.model import SAE
-from saev.sae.sparse import group_by_prefix, sparse_sums
+from saev.sae.selection import group_by_prefix, select_topk
+from saev.sae.sparse import Selection, decode, encode
 
 DENSE_ABOVE = 0.1
 """Share of active latents above which dense products are quicker. (At 384 x 1024 to 4096 on 2 cores the sparse
@@ -23,27 +25,90 @@ class Objective(NamedTuple):
     """mean ||z - z_hat||^2 / d, detached; about the NMSE, since E||z||^2 is about d."""
     l0: Tensor
     """Mean number of active latents per token, detached."""
+    fired: Tensor
+    """(s,) bool: which latents were active on any token."""
 
 
-def objective(sae: SAE, x_nd: Tensor, progress: float = 1.0) -> Objective:
-    """The loss of `sae` on raw activations; `progress` in [0, 1] is the share of training done (penalty warm-up)."""
+def objective(sae: SAE, x_nd: Tensor, progress: float = 1.0, step: int = 0, dead: Tensor | None = None) -> Objective:
+    """The loss of `sae` on raw activations.
+
+    Args:
+        progress: share of the training done, in [0, 1], for what is warmed up.
+        step: number of the step, for random prefixes.
+        dead: (s,) bool, the latents that AuxK revives.
+    """
     architecture, z_nd = sae.architecture, sae.normalise(x_nd)
     with torch.no_grad():
         pre_ns = sae.pre_activations(z_nd)
-    if isinstance(architecture, ReLU) and (pre_ns > 0).float().mean() > DENSE_ABOVE:
-        values = sae.pre_activations(z_nd).to(z_nd.dtype).relu()
-        z_hats = (values @ sae.W_dec + sae.b_dec)[:, None]
-    else:
-        latents, offsets = sae.select(pre_ns)
-        prefixes = (*getattr(architecture, "prefixes", ()), sae.d_sae)
-        if len(prefixes) > 1:
-            latents, offsets = group_by_prefix(latents, offsets, prefixes)
-        sums, values = sparse_sums(z_nd, sae.W_enc, sae.b_enc, sae.W_dec, sae.b_dec, pre_ns, latents, offsets)
-        z_hats = sums.view(len(z_nd), len(prefixes), -1).cumsum(1) + sae.b_dec
-    mse = (z_nd[:, None] - z_hats).square().mean((0, 2))  # one per prefix, the full dictionary last
-    loss = mse.mean()
-    if isinstance(architecture, ReLU):
-        warm = min(progress / architecture.l1_warmup, 1.0) if architecture.l1_warmup else 1.0
-        # The decoder norm of the formula is 1.
-        loss = loss + architecture.l1 * warm * values.sum() / z_nd.numel()
-    return Objective(loss, mse[-1].detach(), (values > 0).sum() / len(z_nd))
+    widths = architecture.widths(step)
+    pairs = _Sparse.of(sae, pre_ns, widths) or _Dense(widths)
+    pre = pairs.encode(sae, z_nd, pre_ns)
+    values = architecture.values(sae, pre, pairs.latents)
+    z_hats = pairs.decode(values, sae.W_dec).cumsum(1) + sae.b_dec  # (n, prefix, d), the full dictionary last
+    mse = (z_nd[:, None] - z_hats).square().mean((0, 2))
+    loss = mse.mean() + architecture.penalty(sae, pre, values, pairs.latents, len(z_nd), progress) / sae.d
+    if isinstance(architecture, Gated):
+        by_gate = pairs.decode(pre.relu(), sae.W_dec.detach()).sum(1) + sae.b_dec.detach()
+        loss = loss + (z_nd - by_gate).square().mean()
+    if architecture.aux_k and dead is not None and dead.any():
+        loss = loss + architecture.aux_weight * _auxiliary(sae, z_nd, pre_ns, (z_nd - z_hats[:, -1]).detach(), dead)
+    active = values.detach() > 0
+    return Objective(loss, mse[-1].detach(), active.sum() / len(z_nd), pairs.any_token(active))
+
+
+def _auxiliary(sae: SAE, z_nd: Tensor, pre_ns: Tensor, residual_nd: Tensor, dead: Tensor) -> Tensor:
+    """||e - e_hat||^2 / ||e||^2, e_hat from the aux_k dead latents with the largest pre-activations; no decoder bias.
+
+    The denominator is that of the whole batch over all processes, so that their mean
+    gradient is that of one process.
+    """
+    numbers = dead.nonzero().flatten()
+    chosen, offsets = select_topk(pre_ns[:, numbers], min(sae.architecture.aux_k, len(numbers)))
+    pairs = Selection(numbers[chosen], offsets, len(z_nd), sae.d_sae)
+    values = encode(z_nd, sae.W_enc, sae.b_enc, sae.b_dec, pre_ns, pairs).relu()
+    error = (residual_nd - decode(values, sae.W_dec, pairs)).square().mean()
+    return error / distributed.mean(residual_nd.square().mean())
+
+
+class _Sparse:
+    """The selected pairs, of which there are few."""
+
+    def __init__(self, pairs: Selection, groups: int):
+        self.pairs, self.groups, self.latents = pairs, groups, pairs.latents
+
+    @classmethod
+    def of(cls, sae: SAE, pre_ns: Tensor, widths: tuple[int, ...]) -> "_Sparse | None":
+        """None if there are too many of them."""
+        latents, offsets = sae.architecture.select_training(sae, pre_ns)
+        if len(latents) > DENSE_ABOVE * pre_ns.numel() and not hasattr(sae.architecture, "k"):
+            return None
+        if len(widths) > 1:
+            latents, offsets = group_by_prefix(latents, offsets, widths)
+        return cls(Selection(latents, offsets, len(pre_ns), sae.d_sae), len(widths))
+
+    def encode(self, sae: SAE, z_nd: Tensor, pre_ns: Tensor) -> Tensor:
+        return encode(z_nd, sae.W_enc, sae.b_enc, sae.b_dec, pre_ns, self.pairs)
+
+    def decode(self, values: Tensor, W_dec: Tensor) -> Tensor:
+        return decode(values, W_dec, self.pairs).view(self.pairs.n, self.groups, -1)
+
+    def any_token(self, active: Tensor) -> Tensor:
+        return torch.bincount(self.latents[active], minlength=self.pairs.d_sae) > 0
+
+
+class _Dense:
+    """All (token, latent) pairs: what a ReLU SAE starts with."""
+
+    latents = slice(None)
+
+    def __init__(self, widths: tuple[int, ...]):
+        self.spans = list(zip((0, *widths), widths, strict=False))
+
+    def encode(self, sae: SAE, z_nd: Tensor, pre_ns: Tensor) -> Tensor:
+        return sae.pre_activations(z_nd).to(z_nd.dtype)
+
+    def decode(self, values: Tensor, W_dec: Tensor) -> Tensor:
+        return torch.stack([values[:, first:last] @ W_dec[first:last] for first, last in self.spans], dim=1)
+
+    def any_token(self, active: Tensor) -> Tensor:
+        return active.any(0)

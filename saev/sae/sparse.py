@@ -1,17 +1,21 @@
-"""Sparse codes and the products with them, forward and backward.
+"""Products with sparse codes, forward and backward.
 
 An SAE is dense only in its encoder product. Everything after the selection involves the
 few active latents, and every such product is a weighted sum of rows, an *embedding bag*:
 
     x_hat[n]     = sum over latents s active on n of  f[n, s] * W_dec[s]
     dL/dW_dec[s] = sum over tokens n on which s fires of  f[n, s] * dL/dx_hat[n]
-    dL/dW_enc[s] = sum over tokens n on which s fires of  dL/df[n, s] * (x[n] - b_dec)
+    dL/dW_enc[s] = sum over tokens n on which s fires of  dL/dpre[n, s] * (z[n] - b_dec)
 
 The last two are bags over the transposed codes, so one sort by latent serves both. No
 (n, s) gradient is ever formed. torch's CSR product is as quick but needs MKL; bags run
 wherever torch does.
+
+`encode` and `decode` carry these gradients; between them an architecture computes its codes
+from its pre-activations as ordinary autograd on the (m,) selected pairs.
 """
 
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -32,23 +36,42 @@ class Codes(NamedTuple):
 
     def dense(self, d_sae: int) -> Tensor:
         """(n, d_sae)."""
-        rows = torch.repeat_interleave(torch.arange(len(self.offsets) - 1, device=self.values.device), self.offsets.diff())
-        return self.values.new_zeros(len(self.offsets) - 1, d_sae).index_put((rows, self.latents), self.values)
+        out = self.values.new_zeros(len(self.offsets) - 1, d_sae)
+        return out.index_put((owners(self.offsets), self.latents), self.values)
 
 
-def select_topk(pre_ns: Float[Tensor, "n s"], k: int) -> tuple[Int[Tensor, " m"], Int[Tensor, " n_plus_1"]]:
-    """The k largest pre-activations of each token as (latents, offsets), the negative ones included.
+def owners(offsets: Int[Tensor, " n_plus_1"]) -> Int[Tensor, " m"]:
+    """The bag that each of the m pairs belongs to, from the offsets of the bags."""
+    return torch.repeat_interleave(torch.arange(len(offsets) - 1, device=offsets.device), offsets.diff())
 
-    Keeping them makes every bag k long; their value is 0 and so is their gradient.
+
+def to_offsets(counts: Int[Tensor, " n"]) -> Int[Tensor, " n_plus_1"]:
+    """The offsets of bags of so many pairs each."""
+    return F.pad(counts.cumsum(0), (1, 0))
+
+
+class Selection:
+    """The m pairs (token, latent) that take part in a step, bag by bag.
+
+    Args:
+        latents: (m,) which latent.
+        offsets: (bags + 1,) where each bag starts; every token has the same number of bags (one, or one per
+            Matryoshka group).
+        n: number of tokens. d_sae: number of latents.
     """
-    latents = pre_ns.topk(k, dim=1, sorted=False).indices
-    return latents.flatten(), torch.arange(0, latents.numel() + 1, k, device=pre_ns.device)
 
+    def __init__(self, latents: Int[Tensor, " m"], offsets: Int[Tensor, " bags_plus_1"], n: int, d_sae: int):
+        self.latents, self.offsets, self.n, self.d_sae = latents, offsets, n, d_sae
+        self.bags = owners(offsets)
+        self.tokens = self.bags // ((len(offsets) - 1) // n) if n else self.bags
 
-def select_positive(pre_ns: Float[Tensor, "n s"]) -> tuple[Int[Tensor, " m"], Int[Tensor, " n_plus_1"]]:
-    """All positive pre-activations as (latents, offsets)."""
-    active = pre_ns > 0
-    return active.nonzero()[:, 1], F.pad(active.sum(1).cumsum(0), (1, 0))
+    @cached_property
+    def by_latent(self) -> tuple[Tensor, Tensor]:
+        """The transposed codes: the order that sorts the pairs by latent, and where each latent's pairs start.
+
+        Stable, so that each latent sums its tokens in a fixed order: training is deterministic to the bit.
+        """
+        return self.latents.argsort(stable=True), to_offsets(torch.bincount(self.latents, minlength=self.d_sae))
 
 
 def bag(
@@ -70,68 +93,56 @@ def bag_weight_gradient(rows: Tensor, offsets: Tensor, weights: Tensor, matrix: 
     return torch.autograd.grad(out, weights, grad_out)[0]
 
 
-def group_by_prefix(latents: Tensor, offsets: Tensor, prefixes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Split every token's codes at the prefix widths, into bags (token, group), for Matryoshka losses.
-
-    Group g holds the latents from the (g-1)-th prefix width up to the g-th, so the sum of
-    the first g bags of a token is its reconstruction from the g-th prefix.
-
-    Returns:
-        latents, token by token in ascending order; offsets of the n * len(prefixes) bags.
-    """
-    n, groups = len(offsets) - 1, len(prefixes)
-    tokens = torch.repeat_interleave(torch.arange(n, device=latents.device), offsets.diff())
-    order = (tokens * prefixes[-1] + latents).argsort()
-    latents = latents[order]
-    boundaries = torch.tensor(prefixes[:-1], device=latents.device)
-    bags = tokens * groups + torch.bucketize(latents, boundaries, right=True)
-    return latents, F.pad(torch.bincount(bags, minlength=n * groups).cumsum(0), (1, 0))
-
-
-class _SparseSums(torch.autograd.Function):
-    """(x, W_enc, b_enc, W_dec, b_dec) and a selection -> (sums of decoder rows per bag, values)."""
+class _Encode(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, z, W_enc, b_enc, b_dec, pre_ns, pairs):
+        ctx.save_for_backward(z, W_enc, b_dec)
+        ctx.pairs = pairs
+        return pre_ns[pairs.tokens, pairs.latents].to(b_enc.dtype)
 
     @staticmethod
-    def forward(ctx, x, W_enc, b_enc, W_dec, b_dec, pre_ns, latents, offsets):
-        n_bags = len(offsets) - 1
-        bags = torch.repeat_interleave(torch.arange(n_bags, device=x.device), offsets.diff())
-        tokens = bags // (n_bags // len(x))
-        values = pre_ns[tokens, latents].to(W_dec.dtype).relu()
-        ctx.save_for_backward(x, W_enc, W_dec, b_dec, tokens, bags, latents, offsets, values)
-        return bag(latents, offsets, values, W_dec), values
-
-    @staticmethod
-    def backward(ctx, grad_sums, grad_values):
-        x, W_enc, W_dec, b_dec, tokens, bags, latents, offsets, values = ctx.saved_tensors
-        d_sae = len(W_dec)
-        # Stable, so that each latent sums its tokens in a fixed order: training is deterministic to the bit.
-        order = latents.argsort(stable=True)
-        fires = F.pad(torch.bincount(latents, minlength=d_sae).cumsum(0), (1, 0))
-
-        grad_f = bag_weight_gradient(latents, offsets, values, W_dec, grad_sums)
-        grad_f = (grad_f + grad_values) * (values > 0)
-        grad_W_dec = bag(bags[order], fires, values[order], grad_sums)
-        grad_W_enc = bag(tokens[order], fires, grad_f[order], x - b_dec).t()
-        grad_b_enc = grad_f.new_zeros(d_sae).index_add_(0, latents, grad_f)
+    def backward(ctx, grad_pre):
+        (z, W_enc, b_dec), pairs = ctx.saved_tensors, ctx.pairs
+        order, fires = pairs.by_latent
+        grad_W_enc = bag(pairs.tokens[order], fires, grad_pre[order], z - b_dec).t()
+        grad_b_enc = grad_pre.new_zeros(pairs.d_sae).index_add_(0, pairs.latents, grad_pre)
         # Of b_dec only the subtraction from the encoder's input passes here.
-        grad_b_dec = -(W_enc @ grad_b_enc)
-        return None, grad_W_enc, grad_b_enc, grad_W_dec, grad_b_dec, None, None, None
+        return None, grad_W_enc, grad_b_enc, -(W_enc @ grad_b_enc), None, None
 
 
-def sparse_sums(
+class _Decode(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values, W_dec, pairs):
+        ctx.save_for_backward(values, W_dec)
+        ctx.pairs = pairs
+        return bag(pairs.latents, pairs.offsets, values, W_dec)
+
+    @staticmethod
+    def backward(ctx, grad_sums):
+        (values, W_dec), pairs = ctx.saved_tensors, ctx.pairs
+        grad_values = bag_weight_gradient(pairs.latents, pairs.offsets, values, W_dec, grad_sums)
+        grad_W_dec = None
+        if ctx.needs_input_grad[1]:
+            order, fires = pairs.by_latent
+            grad_W_dec = bag(pairs.bags[order], fires, values[order], grad_sums)
+        return grad_values, grad_W_dec, None
+
+
+def encode(
     z_nd: Float[Tensor, "n d"],
     W_enc: Float[Tensor, "d s"],
     b_enc: Float[Tensor, " s"],
-    W_dec: Float[Tensor, "s d"],
     b_dec: Float[Tensor, " d"],
     pre_ns: Float[Tensor, "n s"],
-    latents: Int[Tensor, " m"],
-    offsets: Int[Tensor, " bags_plus_1"],
-) -> tuple[Float[Tensor, "bags d"], Float[Tensor, " m"]]:
-    """Decode the selected latents, bag by bag: sum of ReLU(pre) W_dec rows (n_bags, d), and ReLU(pre) (m,).
+    pairs: Selection,
+) -> Float[Tensor, " m"]:
+    """The pre-activations of the selected pairs, with gradients to W_enc, b_enc and b_dec.
 
-    Both carry gradients to all four parameters. `pre_ns` is (z - b_dec) W_enc + b_enc,
-    computed without a graph; `offsets` may cut each token into several bags
-    (`group_by_prefix`), the same number for all.
+    `pre_ns` is (z - b_dec) W_enc + b_enc, computed without a graph.
     """
-    return _SparseSums.apply(z_nd, W_enc, b_enc, W_dec, b_dec, pre_ns, latents, offsets)
+    return _Encode.apply(z_nd, W_enc, b_enc, b_dec, pre_ns, pairs)
+
+
+def decode(values: Float[Tensor, " m"], W_dec: Float[Tensor, "s d"], pairs: Selection) -> Float[Tensor, "bags d"]:
+    """Sum of the decoder rows of each bag, weighted by its values, with gradients to both."""
+    return _Decode.apply(values, W_dec, pairs)

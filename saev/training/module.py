@@ -6,6 +6,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 
+from saev import distributed
 from saev.errors import SaevError
 from saev.sae.model import SAE
 from saev.sae.objectives import objective
@@ -38,12 +39,23 @@ class SAETraining(lightning.LightningModule):
         self.saes = nn.ModuleList(saes)
         self.steps, self.warmup, self.decay, self.clip = steps, warmup, decay, clip
         self.curve: list[dict[str, float]] = []
+        for i, sae in enumerate(saes):  # tokens since each latent last fired
+            self.register_buffer(f"idle_{i}", torch.zeros(sae.d_sae, dtype=torch.int64))
+
+    @property
+    def idle(self) -> list[Tensor]:
+        """Per member, for how many tokens each latent has not fired, (s,) int64; of all processes."""
+        return [getattr(self, f"idle_{i}") for i in range(len(self.saes))]
 
     def training_step(self, x_nd: Tensor, batch_idx: int) -> Tensor:
         step = self.global_step
-        results = [objective(sae, x_nd, step / self.steps) for sae in self.saes]
+        results = []
+        for sae, idle in zip(self.saes, self.idle, strict=True):
+            dead = idle > sae.architecture.dead_after
+            results.append(objective(sae, x_nd, step / self.steps, step, dead))
+            self._track(idle, results[-1].fired, len(x_nd))
         if step % LOG_EVERY == 0 or step == self.steps - 1:
-            for i, (loss, mse, l0) in enumerate(results):
+            for i, (loss, mse, l0, _) in enumerate(results):
                 if not torch.isfinite(loss):
                     raise SaevError(f"training: loss of SAE {i} ({self.saes[i].architecture}) is {loss.item()} at step {step}")
                 record = {"step": step, "sae": i, "loss": loss.item(), "mse": mse.item(), "l0": l0.item()}
@@ -51,6 +63,10 @@ class SAETraining(lightning.LightningModule):
             if self.trainer.progress_bar_callback is not None:
                 self.log_dict({"NMSE": results[0].mse, "L0": results[0].l0}, prog_bar=True)
         return torch.stack([result.loss for result in results]).sum()
+
+    @staticmethod
+    def _track(idle: Tensor, fired: Tensor, n: int) -> None:
+        idle.add_(n * distributed.world()).masked_fill_(distributed.total(fired.int()) > 0, 0)
 
     def configure_optimizers(self) -> dict:
         groups = [{"params": list(sae.parameters()), "lr": sae.architecture.lr} for sae in self.saes]
@@ -73,7 +89,7 @@ class SAETraining(lightning.LightningModule):
         # Here and not in on_train_batch_end: callbacks run before that hook, and a
         # checkpoint would hold decoders that are not yet back at unit norm.
         for sae in self.saes:
-            sae.normalise_decoder()
+            sae.project()
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         checkpoint["curve"] = self.curve

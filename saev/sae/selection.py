@@ -1,0 +1,77 @@
+"""Which latents take part in a step."""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from saev import distributed
+from saev.sae.sparse import owners, to_offsets
+
+Pairs = tuple[Int[Tensor, " m"], Int[Tensor, " n_plus_1"]]
+"""(latents, offsets) as in `Codes`."""
+
+
+def select_topk(pre_ns: Float[Tensor, "n s"], k: int) -> Pairs:
+    """The k largest pre-activations of each token, the negative ones included.
+
+    Keeping them makes every bag k long; their value is 0 and so is their gradient.
+    """
+    latents = pre_ns.topk(k, dim=1, sorted=False).indices
+    return latents.flatten(), torch.arange(0, latents.numel() + 1, k, device=pre_ns.device)
+
+
+def select_above(pre_ns: Float[Tensor, "n s"], threshold: Float[Tensor, "..."] | float) -> Pairs:
+    """All pre-activations above a threshold, common to all latents or (s,) one for each."""
+    active = pre_ns > threshold
+    return active.nonzero()[:, 1], to_offsets(active.sum(1))
+
+
+def batch_threshold(pre_ns: Float[Tensor, "n s"], k: int) -> Float[Tensor, ""]:
+    """The (k * tokens)-th largest positive pre-activation of the batch, over all processes; 0 if there are fewer.
+
+    A guess from every 64th value leaves some hundred thousand candidates to be ranked
+    instead of n * s; a guess that leaves too few is corrected, so the result is exact.
+    """
+    wanted = k * len(pre_ns) * distributed.world()
+    sample = pre_ns.flatten()[::64].float()
+    guess = torch.quantile(sample[: 2**23], max(0.0, 1 - 1.25 * k / pre_ns.shape[1]))  # quantile takes 2^24 values at most
+    guess = distributed.mean(guess).clamp(min=0)
+    candidates = distributed.gather(pre_ns[pre_ns > guess])
+    if len(candidates) < wanted and guess > 0:
+        candidates = distributed.gather(pre_ns[pre_ns > 0])
+    if len(candidates) < wanted:
+        return pre_ns.new_zeros(())
+    return candidates.kthvalue(len(candidates) - wanted + 1).values
+
+
+def group_by_prefix(latents: Tensor, offsets: Tensor, widths: tuple[int, ...]) -> Pairs:
+    """Split every token's codes at the prefix widths, into bags (token, group), for Matryoshka losses.
+
+    Group g holds the latents from the (g-1)-th width up to the g-th, so the sum of the
+    first g bags of a token is its reconstruction from the g-th prefix.
+
+    Returns:
+        latents, token by token in ascending order; offsets of the n * len(widths) bags.
+    """
+    n, groups, tokens = len(offsets) - 1, len(widths), owners(offsets)
+    latents = latents[(tokens * widths[-1] + latents).argsort()]
+    boundaries = torch.tensor(widths[:-1], device=latents.device)
+    bags = tokens * groups + torch.bucketize(latents, boundaries, right=True)
+    return latents, to_offsets(torch.bincount(bags, minlength=n * groups))
+
+
+def pareto_widths(d_sae: int, n: int, seed: int, step: int) -> tuple[int, ...]:
+    """n different prefix widths below d_sae, ascending, and d_sae itself.
+
+    P(width > w) = w^-0.5, cut at d_sae: small prefixes are trained most, and no width is
+    privileged (the random Matryoshka of arXiv 2502.06755's code). A pure function of (seed, step).
+    """
+    rng = np.random.default_rng([seed, step])
+    widths: set[int] = set()
+    while len(widths) < n:
+        # Inverse of the distribution function on [1, d_sae].
+        u = rng.random(n) * (1 - d_sae**-0.5)
+        drawn = np.minimum(((1 - u) ** -2.0).astype(int), d_sae - 1)
+        widths |= set(drawn[: n - len(widths)].tolist())
+    return (*sorted(widths), d_sae)

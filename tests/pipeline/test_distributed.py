@@ -1,0 +1,43 @@
+"""Two gloo processes train what one trains with the same global batch."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from tests.pipeline.study import TINY, run
+
+
+@pytest.fixture(scope="module")
+def acts(tmp_path_factory):
+    cwd = tmp_path_factory.mktemp("distributed")
+    for stage in ("extract", "head"):
+        result = run(cwd, stage, *TINY)
+        assert result.returncode == 0, result.stderr
+    return cwd
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["sae=batchtopk", "sae.k=6", "+sae.dead_after=2000", "sae.aux_k=16"],
+        ["sae=jumprelu", "sae.theta=0.05", "sae.beside=[{l0: 0.1}]"],
+    ],
+)
+def test_two_processes_equal_one(acts, options):
+    common = [*TINY, *options, "sae.d_sae=192", "trainer.steps=40", "trainer.batch_size=256", "trainer.precision=fp32", "machine.accelerator=cpu"]
+    results = []
+    for devices in (1, 2):
+        name = f"sae.name=with{devices}"
+        result = run(acts, "train", *common, name, f"machine.devices={devices}")
+        assert result.returncode == 0, result.stderr
+        folder = acts / f"data/sae/mosaic-timm-with{devices}"
+        curve = json.loads((acts / f"results/train/mosaic-timm-with{devices}/curve.json").read_text())
+        results.append({file.parent.name: load_file(file) for file in folder.rglob("sae.safetensors")} | {"steps": len(curve)})
+    one, two = results
+    assert one.pop("steps") == two.pop("steps") and one.keys() == two.keys()
+    for member, tensors in one.items():
+        for key, tensor in tensors.items():
+            np.testing.assert_allclose(two[member][key], tensor, rtol=2e-3, atol=2e-4, err_msg=f"{member}: {key}")
+    assert not list(acts.glob(".scratch/train/*/*"))
