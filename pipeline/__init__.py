@@ -73,6 +73,24 @@ def machine(cfg: DictConfig) -> dict:
     return {"precision": cfg.machine.precision, "device": pick_device(cfg.machine.accelerator)}
 
 
+def launch(cfg: DictConfig) -> object:
+    """Start the other processes of a stage that uses several devices; return this one's torch device."""
+    import logging
+
+    from lightning.fabric import Fabric
+
+    from saev.errors import SaevError
+
+    for name in ("lightning.fabric", "lightning.fabric.utilities.rank_zero", "lightning_utilities.core.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # they announce every process
+    try:
+        fabric = Fabric(**places(cfg))
+    except Exception as error:  # Lightning's and torch's own, on devices that are not there
+        raise SaevError(f"machine: {places(cfg)} cannot be had: {str(error).splitlines()[0]}") from None
+    fabric.launch()
+    return fabric.device
+
+
 def places(cfg: DictConfig) -> dict:
     """Lightning's accelerator, devices and num_nodes, of a stage that uses several."""
     return {key: cfg.machine[key] for key in ("accelerator", "devices", "num_nodes")}

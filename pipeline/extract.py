@@ -2,34 +2,39 @@
 
 from omegaconf import DictConfig
 
-from pipeline import build, places, plain, stage
+from pipeline import build, launch, plain, stage
 
 
 @stage("extract")
 def main(cfg: DictConfig) -> None:
-    import logging
-
-    from lightning.fabric import Fabric
-
     from saev import distributed
     from saev.activations import Recording, record
     from saev.data import IGNORE
+    from saev.errors import SaevError
     from saev.files import scratch, write_json
+    from saev.options import check_int
+    from saev.precision import use_bf16
 
     options = plain(cfg.extract)
-    layers = [cfg.backbone.layer, *options.pop("also_layers")]
+    also = options.pop("also_layers") or []
+    if not isinstance(also, list):
+        raise SaevError(f"extract.also_layers must be a list of layers, got {also!r}")
+    layers = list(dict.fromkeys([cfg.backbone.layer, *also]))
     recording = Recording(**options)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it announces every process
-    fabric = Fabric(**places(cfg))
-    fabric.launch()
+    if cfg.workers is not None:
+        check_int("workers", cfg.workers, low=0)
+    device = launch(cfg)
     backbone = build(cfg.backbone, "layer")
     metrics = {}
     for split, source in plain(cfg.data.splits).items():
         images = build(cfg.data, "splits", **source)
-        working = scratch("extract", {**options, "layers": layers, "weights": backbone.weights_hash(), "data": images.fingerprint})
+        # Where the values would differ the work starts anew.
+        identity = {**options, "layers": layers, "weights": backbone.weights_hash(), "data": images.fingerprint,
+                    "bf16": use_bf16(cfg.machine.precision, device)}  # fmt: skip
+        working = scratch("extract", identity)
         store = record(
             backbone, images, cfg.acts[split], layers=layers, working=working, options=recording, workers=cfg.workers,
-            precision=cfg.machine.precision, device=fabric.device,
+            precision=cfg.machine.precision, device=device,
         )  # fmt: skip
         labelled = float((store.patch_labels() != IGNORE).mean())
         metrics[split] = {

@@ -17,6 +17,7 @@ def main(cfg: DictConfig) -> None:
 
     from saev import distributed
     from saev.activations import Store
+    from saev.data import IGNORE
     from saev.files import new_directory, scratch, write_json
     from saev.intervention import Predictor, fidelity, load_head
     from saev.sae import save_sae
@@ -24,6 +25,8 @@ def main(cfg: DictConfig) -> None:
 
     train, val = Store(cfg.acts.train), Store(cfg.acts.val)
     train.check_same_model(val)
+    labelled = bool((val.patch_labels() != IGNORE).any())
+    head = load_head(cfg.head_file, val) if labelled else None  # without labels there is no head to be faithful to
     options = Training(**plain(cfg.trainer))
     layer = train.layer(cfg.backbone.layer)
     working = scratch("train", {"sae": plain(cfg.sae), "trainer": plain(cfg.trainer), "seed": cfg.seed, "layer": layer,
@@ -40,8 +43,9 @@ def main(cfg: DictConfig) -> None:
         on_train, _ = evaluate(sae, train, layer, max_images=val.n_images)
         measured.append({"val": on_val, "train": on_train})
         densities.append(density)
-    predict = Predictor(build(cfg.backbone, "layer"), load_head(cfg.head_file, val), val, layer, FIDELITY_IMAGES, **machine(cfg))
-    measured[0]["fidelity"] = fidelity(saes[0], predict)
+    if head is not None:
+        predict = Predictor(build(cfg.backbone, "layer"), head, val, layer, FIDELITY_IMAGES, **machine(cfg))
+        measured[0]["fidelity"] = fidelity(saes[0], predict)
 
     names = [cfg.sae.name, *(f"{cfg.sae.name} beside {i}" for i in range(1, len(saes)))]
     with new_directory(Path(cfg.sae_dir).parent) as out:

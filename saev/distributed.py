@@ -1,6 +1,9 @@
 """This process's place among those that work together: under torchrun, Lightning Fabric or Trainer, or alone."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from saev.errors import SaevError
 
 if TYPE_CHECKING:  # torch itself is imported where it is used
     from torch import Tensor
@@ -26,6 +29,24 @@ def barrier() -> None:
         import torch.distributed as dist
 
         dist.barrier()
+
+
+def by_the_first(work: Callable[[], object]) -> None:
+    """Let the first process do something that the others wait for. If it fails with a SaevError, all do."""
+    error = None
+    if rank() == 0:
+        try:
+            work()
+        except SaevError as raised:
+            error = str(raised)
+    if world() > 1:
+        import torch.distributed as dist
+
+        box = [error]
+        dist.broadcast_object_list(box, src=0)
+        (error,) = box
+    if error is not None:
+        raise SaevError(error)
 
 
 def mean(value: "Tensor") -> "Tensor":

@@ -24,7 +24,9 @@ def read_chunk(file: Path, out: np.ndarray) -> None:
     raw = out.reshape(-1).view(np.uint8)
     try:
         with open(file, "rb", buffering=0) as handle:
-            n = handle.readinto(raw)
+            n = 0
+            while n < len(raw) and (more := handle.readinto(raw[n:])):  # one call reads 2 GiB at most
+                n += more
             checksum = handle.read(5)  # one byte more than there should be
     except FileNotFoundError:
         raise SaevError(f"{file}: damaged: this chunk is missing; record the store again") from None

@@ -8,7 +8,7 @@ import torch
 import zarr
 from zarr.codecs import Crc32cCodec
 
-from saev.activations.store import SCHEMA
+from saev.activations.store import SCHEMA, brief
 from saev.backbones.backbone import Backbone
 from saev.data.sample import IGNORE, ImageDataset
 from saev.errors import SaevError
@@ -48,8 +48,13 @@ class Recording:
         check_int("extract.batch_size", self.batch_size, low=1)
 
 
-def identity(backbone: Backbone, images: ImageDataset, layers: list[int], options: Recording) -> dict:
-    """What the store is of. All of it must agree before an unfinished one is continued."""
+def identity(backbone: Backbone, images: ImageDataset, layers: list[int], options: Recording, computed: str) -> dict:
+    """What the store is of. All of it must agree before an unfinished one is continued.
+
+    Args:
+        computed: how the values are computed, for example `bf16 on cpu`: half a store in one way and half in
+            another would depend on where the run was interrupted.
+    """
     if len(images.classes) > IGNORE:
         raise SaevError(f"data: {len(images.classes)} classes, at most {IGNORE} fit the labels")
     available = [kind for kind in KINDS if kind in backbone.tokens or kind == "meanpool"]
@@ -67,7 +72,8 @@ def identity(backbone: Backbone, images: ImageDataset, layers: list[int], option
         "preprocess": {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(backbone.preprocess).items()},
         "n_blocks": backbone.n_blocks, "d": backbone.d, "layers": layers, "grid": list(backbone.grid), "tokens": tokens,
         "backbone_tokens": {kind: list(ends) for kind, ends in backbone.tokens.items()}, "dtype": options.dtype,
-        "data": images.fingerprint, "n_images": len(images), "classes": list(images.classes), "purity": options.purity,
+        "computed": computed, "data": images.fingerprint, "n_images": len(images), "classes": list(images.classes),
+        "purity": options.purity,
         "corrupt": options.corrupt, "chunk": options.chunk,
     }  # fmt: skip
 
@@ -79,23 +85,24 @@ def create(path: Path, attrs: dict) -> None:
         for key, value in attrs.items():
             if found.get(key) != value:
                 raise SaevError(
-                    f"{path}: the unfinished store there has {key} {_brief(found.get(key))}, this run {_brief(value)}; "
+                    f"{path}: the unfinished store there has {key} {brief(found.get(key))}, this run {brief(value)}; "
                     "finish it with its own configuration, or delete it"
                 )
         for leftover in path.rglob("*.partial"):
             leftover.unlink()
         return
-    (n, d), chunk = (attrs["n_images"], attrs["d"]), attrs["chunk"]
-    t, p = max(last for _, last in attrs["tokens"].values()), attrs["grid"][0] * attrs["grid"][1]
-    arrays = {f"acts/{layer}": (attrs["dtype"], (n, t, d)) for layer in attrs["layers"]}
-    arrays |= {f"norms/{layer}": ("float32", (n, t)) for layer in attrs["layers"]}
-    arrays |= {"labels/image": ("uint16", (n,)), "labels/patch": ("uint16", (n, p)), "labels/present": ("bool", (n,))}
     group = zarr.open_group(str(path.with_name("new")), mode="w", attributes=attrs)
-    for key, (dtype, shape) in arrays.items():
-        group.create_array(key, shape=shape, chunks=(chunk, *shape[1:]), dtype=dtype, compressors=Crc32cCodec())
+    for key, (dtype, shape, fill) in arrays(attrs).items():
+        group.create_array(key, shape=shape, chunks=(attrs["chunk"], *shape[1:]), dtype=dtype, fill_value=fill, compressors=Crc32cCodec())
     publish(path.with_name("new"), path)  # whole or not at all
 
 
-def _brief(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+def arrays(attrs: dict) -> dict[str, tuple[str, tuple[int, ...], object]]:
+    """(dtype, shape, value where a chunk is missing) of every per-image array of a store with these attributes."""
+    n, d, layers = attrs["n_images"], attrs["d"], attrs["layers"]
+    t, p = max(last for _, last in attrs["tokens"].values()), attrs["grid"][0] * attrs["grid"][1]
+    return {
+        **{f"acts/{layer}": (attrs["dtype"], (n, t, d), float("nan")) for layer in layers},
+        **{f"norms/{layer}": ("float32", (n, t), float("nan")) for layer in layers},
+        "labels/image": ("uint16", (n,), IGNORE), "labels/patch": ("uint16", (n, p), IGNORE), "labels/present": ("bool", (n,), False),
+    }  # fmt: skip

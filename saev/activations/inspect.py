@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import zarr
 
+from saev.activations.create import arrays
 from saev.activations.store import open_group
 from saev.progress import track
 
@@ -72,10 +73,17 @@ def inspect(path: str | Path) -> Inspection:
     path = Path(path)
     group = open_group(path)
     attrs = dict(group.attrs)
-    arrays = [group[key] for key in sorted(key for key, item in group.members(max_depth=None) if isinstance(item, zarr.Array))]
-    integrity, samples = {array.path: Integrity(array.nchunks) for array in arrays}, {}
-    n_bytes, seconds = 0, 0.0
-    chunks = [(array, c) for array in arrays for c in range(array.nchunks)]
+    expected = {key: -(-attrs["n_images"] // attrs["chunk"]) for key in arrays(attrs)}
+    if attrs.get("complete"):
+        expected |= {f"stats/{layer}/{kind}/mean": 1 for layer in attrs["layers"] for kind in attrs["tokens"]}
+    integrity, samples = {key: Integrity(n_chunks) for key, n_chunks in expected.items()}, {}
+    n_bytes, seconds, there = 0, 0.0, []
+    for key, n_chunks in expected.items():
+        if isinstance(group.get(key), zarr.Array):
+            there.append(group[key])
+        else:
+            integrity[key].missing = list(range(n_chunks))
+    chunks = [(array, c) for array in there for c in range(array.nchunks)]
     for array, c in track(chunks, "inspect", len(chunks), unit="chunks"):
         key = array.metadata.encode_chunk_key((c, *[0] * (array.ndim - 1)))
         if not (path / array.path / key).is_file():
@@ -92,7 +100,7 @@ def inspect(path: str | Path) -> Inspection:
             seconds, n_bytes = seconds + time.perf_counter() - started, n_bytes + values.nbytes
             samples.setdefault(array.path, Moments(attrs["tokens"])).add(values)
     outliers = {(int(key[5:]), kind): found for key, moments in samples.items() for kind, found in moments.outliers().items()}
-    shape = group[f"acts/{attrs['layers'][0]}"].shape
+    _, shape, _ = arrays(attrs)[f"acts/{attrs['layers'][0]}"]
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return Inspection(attrs, shape, size, integrity, outliers, n_bytes / seconds if seconds else 0.0)
 

@@ -21,7 +21,7 @@ from saev.data.preprocess import Prepared
 from saev.data.sample import ImageDataset
 from saev.errors import SaevError
 from saev.files import publish
-from saev.precision import autocast
+from saev.precision import autocast, use_bf16
 from saev.progress import track
 
 
@@ -57,17 +57,13 @@ def record(
         OSError: the disk is full.
     """
     layers = [backbone.layer_index(layer) for layer in layers]
-    partial, first = working / "store", distributed.rank() == 0
-    if first:
-        create(partial, identity(backbone, images, layers, options))
-    distributed.barrier()
+    partial = working / "store"
+    computed = f"{'bf16' if use_bf16(precision, device) else 'fp32'} on {torch.device(device).type}"
+    distributed.by_the_first(lambda: create(partial, identity(backbone, images, layers, options, computed)))
     group = zarr.open_group(str(partial), mode="r+")
     _record_chunks(backbone, images, group, partial, options, _loaders(device) if workers is None else workers, precision, device)
     distributed.barrier()
-    if first:
-        _finish(group, images)
-        publish(partial, out)
-    distributed.barrier()
+    distributed.by_the_first(lambda: _finish(group, images, partial, Path(out)))
     return Store(out)
 
 
@@ -142,8 +138,15 @@ def _activations(backbone: Backbone, pixels: Tensor, layers: list[int], kinds: l
 
 
 def _written(store: Path, array: zarr.Array, c: int) -> bool:
+    """Whether chunk c is there and, since power may have failed before the disk had all of it, as it was written."""
     key = array.metadata.encode_chunk_key((c, *[0] * (array.ndim - 1)))
-    return (store / array.path / key).is_file()
+    if not (store / array.path / key).is_file():
+        return False
+    try:
+        array[c * array.chunks[0] : (c + 1) * array.chunks[0]]
+    except ValueError:
+        return False
+    return True
 
 
 def _check_range(acts: Tensor, layer: int, first: int, images: ImageDataset) -> None:
@@ -161,8 +164,8 @@ def _write(targets: list[zarr.Array], images: slice, values: list[np.ndarray]) -
         array[images] = value
 
 
-def _finish(group: zarr.Group, images: ImageDataset) -> None:
-    """Statistics, the names of missing images, and the mark of completeness."""
+def _finish(group: zarr.Group, images: ImageDataset, partial: Path, out: Path) -> None:
+    """Statistics, the names of missing images, the mark of completeness; then the store goes to its place."""
     present = group["labels/present"][:]
     if not present.any():
         raise SaevError(f"{images.name(0)}: cannot be decoded, and no other of the {len(present)} images either")
@@ -176,3 +179,4 @@ def _finish(group: zarr.Group, images: ImageDataset) -> None:
             stats.setdefault(str(layer), {})[kind] = scalars
     group.attrs["stats"] = stats
     group.attrs["complete"] = True
+    publish(partial, out)

@@ -62,6 +62,7 @@ class Store:
         self.n_patches, self.grid = last - first, tuple(self.attrs["grid"])
         self.classes = tuple(self.attrs["classes"])
         self.chunk = self.attrs["chunk"]
+        self._whole: dict[str, zarr.Array] = {}  # arrays of which no chunk is missing
 
     @property
     def n_chunks(self) -> int:
@@ -69,9 +70,10 @@ class Store:
 
     def layer(self, layer: int) -> int:
         """The recorded 0-based layer that `layer` means; -1 is the backbone's last block."""
-        index = layer % self.attrs["n_blocks"] if isinstance(layer, int) else layer
+        n = self.attrs["n_blocks"]
+        index = layer % n if isinstance(layer, int) and -n <= layer < n else None
         if index not in self.layers:
-            raise SaevError(f"{self.path}: layer {layer} is not recorded; it holds {list(self.layers)}")
+            raise SaevError(f"{self.path}: layer {layer} is not recorded; it holds {list(self.layers)}, counted from 0 to {n - 1}")
         return index
 
     def positions(self, kinds: Sequence[str]) -> np.ndarray:
@@ -84,9 +86,9 @@ class Store:
         """Activations after block `layer`, (n_images, n_tokens, d); read slices, never index lists."""
         return self._group[f"acts/{self.layer(layer)}"]
 
-    def norms(self, layer: int) -> zarr.Array:
-        """||x||_2 of every token, (n_images, n_tokens) float32."""
-        return self._group[f"norms/{self.layer(layer)}"]
+    def norms(self, layer: int, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """||x||_2 of every token, (n_images, n_tokens) float32; of images start..stop."""
+        return self._small(f"norms/{self.layer(layer)}", start, stop)
 
     def chunk_file(self, layer: int, c: int) -> Path:
         """Where chunk c of a layer lies: Zarr's default key of a chunk of whole images."""
@@ -108,7 +110,7 @@ class Store:
 
     def patches(self, layer: int, start: int, stop: int) -> np.ndarray:
         """Patch tokens of images start..stop, (stop - start, n_patches, d)."""
-        return self.read(layer, start, stop)[:, slice(*self.tokens["patch"])]
+        return self.read(layer, start, stop)[:, self.positions(["patch"])]
 
     def residual(self, layer: int, images: np.ndarray) -> np.ndarray:
         """Every token of the backbone for the given images, (b, t, d): what `Backbone.suffix` continues from."""
@@ -158,21 +160,33 @@ class Store:
     @cached_property
     def present(self) -> np.ndarray:
         """(n_images,) bool: whether the image could be decoded."""
-        return self._group["labels/present"][:]
+        return self._small("labels/present")
 
     def patch_labels(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """(n_images, n_patches) uint16, 65535 = ignore; of images start..stop."""
-        return self._group["labels/patch"][start:stop]
+        return self._small("labels/patch", start, stop)
 
     def image_labels(self) -> np.ndarray:
         """(n_images,) uint16, 65535 = unknown."""
-        return self._group["labels/image"][:]
+        return self._small("labels/image")
+
+    def _small(self, key: str, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Rows of an array other than the activations, verified, and known to be whole: zarr fills what is missing."""
+        try:
+            if key not in self._whole:
+                array = self._group[key]
+                if array.nchunks_initialized != array.nchunks:
+                    raise ValueError(f"{array.nchunks - array.nchunks_initialized} of its {array.nchunks} chunks are missing")
+                self._whole[key] = array
+            return self._whole[key][start:stop]
+        except (KeyError, ValueError) as error:
+            raise SaevError(f"{self.path}/{key}: damaged: {error}; record the store again") from None
 
     def normalisation(self, layer: int, kinds: Sequence[str] = ("patch",)) -> tuple[np.ndarray, float]:
         """Mean vector (d,) and scalar s = mean ||x - mean|| / sqrt(d) of the tokens of `kinds`, in float64."""
         layer = self.layer(layer)
         if len(kinds) == 1 and kinds[0] in self.tokens:
-            return self._group[f"stats/{layer}/{kinds[0]}/mean"][:], self.attrs["stats"][str(layer)][kinds[0]]["scale"]
+            return self._small(f"stats/{layer}/{kinds[0]}/mean"), self.attrs["stats"][str(layer)][kinds[0]]["scale"]
         mean, scalars = normalisation(self._group, layer, self.positions(kinds))
         return mean, scalars["scale"]
 
@@ -180,14 +194,23 @@ class Store:
         """Raise SaevError unless both stores hold the same backbone's activations with the same classes."""
         for key in ("weights", "grid", "tokens", "layers", "classes"):
             if self.attrs[key] != other.attrs[key]:
-                raise SaevError(f"{other.path}: {key} is {other.attrs[key]}, but {self.path} has {self.attrs[key]}")
+                raise SaevError(f"{other.path}: {key} is {brief(other.attrs[key])}, but {self.path} has {brief(self.attrs[key])}")
+
+
+def brief(value: object) -> str:
+    """`value` for one line of an error."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def open_group(path: Path) -> zarr.Group:
     """The group of a store of this schema, complete or not, read-only. Raises SaevError if there is none."""
     if not (path / "zarr.json").is_file():
         raise SaevError(f"{path}: no activation store there; record one with the extract stage")
-    group = zarr.open_group(str(path), mode="r")
+    try:
+        group = zarr.open_group(str(path), mode="r")
+    except Exception as error:  # zarr, json and the file system each raise their own
+        raise SaevError(f"{path}: not an activation store ({str(error).splitlines()[0]})") from None
     if group.attrs.get("schema") != SCHEMA:
         raise SaevError(f"{path}: schema is {group.attrs.get('schema')!r}, this version reads {SCHEMA}; record it again")
     return group

@@ -60,6 +60,8 @@ class ActivationStream(IterableDataset):
             check_number("max_norm", max_norm, low=0, above=True)
             first = next(kind for kind in store.tokens if kind in tokens)
             self.max_length = max_norm * store.attrs["stats"][str(self.layer)][first]["median_norm"]
+        if labelled and "patch" not in store.tokens:
+            raise SaevError(f"{store.path}: labelled=True needs patch tokens; it holds {list(store.tokens)}")
         self.counts = self._counts()
         if self.counts.sum() < batch_size:
             raise SaevError(f"{store.path}: {self.counts.sum()} vectors are fewer than batch_size={batch_size}")
@@ -150,5 +152,5 @@ class ActivationStream(IterableDataset):
         if self.labelled:
             keep[:, slice(*store.tokens["patch"])] &= store.patch_labels(first, last) != IGNORE
         if self.max_length is not None:
-            keep &= store.norms(self.layer)[first:last] <= self.max_length
+            keep &= store.norms(self.layer, first, last) <= self.max_length
         return np.flatnonzero(keep)

@@ -55,6 +55,7 @@ def open_clip_vit(*, model: str, pretrained: str | None = None, img_size: int | 
     """
     import open_clip
 
+    _check_activation(model, pretrained)
     try:
         with reproducible_start():
             clip = open_clip.create_model(
@@ -65,8 +66,26 @@ def open_clip_vit(*, model: str, pretrained: str | None = None, img_size: int | 
         raise SaevError(f"open_clip model {model!r} ({pretrained}) cannot be built: {str(error).splitlines()[0]}") from None
     name = f"open_clip/{model}" + (f"/{pretrained}" if pretrained else "")
     cfg = clip.visual.preprocess_cfg
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    if tags and pretrained not in tags:
+        # open_clip then falls back on CLIP's constants, even for SigLIP; a local file is of the model's own kind.
+        cfg = {**cfg, **{key: value for key, value in open_clip.get_pretrained_cfg(model, tags[0]).items() if key in cfg}}
     size = cfg["size"] if isinstance(cfg["size"], (tuple, list)) else (cfg["size"], cfg["size"])
-    preprocess = Preprocess(size=tuple(size), mean=tuple(cfg["mean"]), std=tuple(cfg["std"]), interpolation=cfg["interpolation"])
+    preprocess = Preprocess(
+        size=tuple(size), mean=tuple(cfg["mean"]), std=tuple(cfg["std"]), interpolation=cfg["interpolation"],
+        squash=cfg.get("resize_mode") == "squash",
+    )  # fmt: skip
     if hasattr(clip.visual, "trunk"):  # SigLIP and others: a timm ViT and a head
         return wrap(clip.visual.trunk, name=name, preprocess=preprocess, head=clip.visual.head)
     return OpenClipVit(clip.visual, name=name, preprocess=preprocess)
+
+
+def _check_activation(model: str, pretrained: str | None) -> None:
+    """OpenAI's weights were trained with QuickGELU, which the plain model names do not build; open_clip only warns."""
+    import open_clip
+
+    if pretrained in open_clip.list_pretrained_tags_by_model(model):
+        trained = open_clip.get_pretrained_cfg(model, pretrained).get("quick_gelu", False)
+        if trained != open_clip.get_model_config(model).get("quick_gelu", False):
+            right = f"{model}-quickgelu" if trained else model.removesuffix("-quickgelu")
+            raise SaevError(f"open_clip model {model!r} has another activation function than its weights {pretrained!r}; use {right!r}")

@@ -96,7 +96,10 @@ def timm_vit(*, model: str, pretrained: bool = True, checkpoint: str | None = No
 def load_into(vit: nn.Module, state: dict[str, Tensor], origin: str) -> None:
     """Load `state` into a timm ViT, resampling position embeddings; head weights may be missing or extra."""
     convert = getattr(sys.modules[type(vit).__module__], "checkpoint_filter_fn", lambda state, _: state)
-    missing, unexpected = vit.load_state_dict(convert(state, vit), strict=False)
+    try:
+        missing, unexpected = vit.load_state_dict(convert(state, vit), strict=False)
+    except RuntimeError as error:  # tensors of other shapes
+        raise SaevError(f"{origin}: weights do not fit the model: {str(error).splitlines()[-1].strip()}") from None
     wrong = [key for key in (*missing, *unexpected) if not key.startswith("head.") and key != "mask_token"]
     if wrong:
         raise SaevError(f"{origin}: weights do not fit the model: {len(wrong)} keys missing or unexpected, e.g. {wrong[0]!r}")

@@ -30,6 +30,8 @@ def read_state_dict(path: str) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise SaevError(f"{path}: cannot be read as weights ({str(error).splitlines()[0]})") from None
+    if not isinstance(state, dict):
+        raise SaevError(f"{path}: holds a {type(state).__name__}, expected a state dict of weights")
     for key in ("state_dict", "model"):  # the usual wrappings of training scripts
         state = state.get(key, state)
     return state

@@ -65,7 +65,7 @@ def _class_names(path: Path) -> list[str]:
     """The names of objectInfo150.txt: tab-separated, a header line, then Idx ... Name."""
     if not path.is_file():
         raise SaevError(f"{path}: no such file; it comes with ADE20K and names its 150 classes")
-    header, *rows = (line.split("\t") for line in path.read_text().splitlines() if line.strip())
+    header, *rows = [line.split("\t") for line in path.read_text().splitlines() if line.strip()] or [[""]]
     if [field.strip() for field in header][-1] != "Name" or [row[0].strip() for row in rows] != [str(i + 1) for i in range(len(rows))]:
         raise SaevError(f"{path}: expected tab-separated columns 'Idx ... Name' with rows 1, 2, 3, ...")
     return [row[-1].strip() for row in rows]

@@ -46,7 +46,10 @@ class Cub:
         self.classes = tuple(names[i] for i in class_ids)
         labels, is_train = dict(_rows(self.root / "image_class_labels.txt")), dict(_rows(self.root / "train_test_split.txt"))
         wanted = {"train": ("1",), "test": ("0",), "all": ("0", "1")}[split]
-        self.files = [(i, file, class_ids.index(labels[i])) for i, file in _rows(self.root / "images.txt") if is_train[i] in wanted]
+        try:
+            self.files = [(i, file, class_ids.index(labels[i])) for i, file in _rows(self.root / "images.txt") if is_train[i] in wanted]
+        except (KeyError, ValueError) as error:
+            raise SaevError(f"{self.root}: the lists of images, labels, classes and splits do not agree ({error})") from None
         if not self.files:
             raise SaevError(f"{self.root / 'train_test_split.txt'}: no image of split {split!r}")
         self.fingerprint = fingerprint(["cub", 1, self.files])

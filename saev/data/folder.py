@@ -25,7 +25,7 @@ class ImageFolder:
         self.base = Path(root, split)
         if not self.base.is_dir():
             raise SaevError(f"{self.base}: no such directory; expected {root}/{split}/<class>/<image>")
-        self.classes = tuple(sorted(p.name for p in self.base.iterdir() if p.is_dir()))
+        self.classes = tuple(sorted(p.name for p in self.base.iterdir() if p.is_dir() and not p.name.startswith(".")))
         self.files = [
             (path.relative_to(self.base).as_posix(), label)
             for label, name in enumerate(self.classes)

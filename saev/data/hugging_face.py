@@ -1,5 +1,6 @@
 """Any image data set of the Hugging Face hub, or one saved to disk."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from saev.data.decode import CorruptImage, decode, decode_mask
@@ -17,6 +18,7 @@ class HuggingFace:
         image: column with the images.
         label: column with the class (a ClassLabel, integers or strings); null for none.
         pixel_labels: column with masks of the same classes; null: every pixel carries the image's class.
+        classes: names of the classes; null: those of the label column.
         config: the hub data set's configuration, if it has several.
         revision: the hub data set's commit or tag.
 
@@ -25,19 +27,25 @@ class HuggingFace:
     """
 
     def __init__(self, *, path: str, split: str, image: str = "image", label: str | None = "label", pixel_labels: str | None = None,
-                 config: str | None = None, revision: str | None = None):  # fmt: skip
+                 classes: Sequence[str] | None = None, config: str | None = None, revision: str | None = None):  # fmt: skip
         rows = _load(path, split, config, revision)
         columns = {"image": image, "label": label, "pixel_labels": pixel_labels}
         for key, column in columns.items():
             if column is not None and column not in rows.column_names:
                 raise SaevError(f"{path}: no column {column!r} (option {key}); it has {rows.column_names}")
         self.path, self.split, self.columns = path, split, columns
-        self.fingerprint = fingerprint(["hugging_face", 1, rows._fingerprint, columns])
+        self.fingerprint = fingerprint(["hugging_face", 1, rows._fingerprint, columns, classes])
         self.classes, self._index = _classes(rows, label)
+        if classes is not None:
+            self.classes = tuple(classes)
+        if pixel_labels is not None and not self.classes:
+            raise SaevError(f"{path}: masks without a label column need the names of their classes (option classes)")
         # Images as bytes: decoded here, broken ones are one kind of error and the row is known.
         from datasets import Image
 
         for column in (image, pixel_labels):
+            if column is not None and not isinstance(rows.features[column], Image):
+                raise SaevError(f"{path}: column {column!r} holds {rows.features[column]}; expected images")
             rows = rows if column is None else rows.cast_column(column, Image(decode=False))
         self.rows = rows
 
@@ -75,6 +83,8 @@ def _load(path: str, split: str, config: str | None, revision: str | None):
     except Exception as error:  # the hub, the network, the cache and the builder each raise their own
         raise SaevError(f"{path}: cannot be loaded ({str(error).splitlines()[0]})") from None
     if isinstance(saved, datasets.Dataset):
+        if str(saved.split) != split:
+            raise SaevError(f"{path}: holds the one split {str(saved.split)!r}, not {split!r}; save a DatasetDict for several")
         return saved
     if split not in saved:
         raise SaevError(f"{path}: no split {split!r}; it has {sorted(saved)}")
@@ -85,8 +95,11 @@ def _classes(rows, label: str | None) -> tuple[tuple[str, ...], dict]:
     """Names of the classes, and the index of every value of the label column."""
     if label is None:
         return (), {}
-    names = getattr(rows.features[label], "names", None)
+    feature = rows.features[label]
+    names = getattr(feature, "names", None)
     if names is not None:
         return tuple(names), {i: i for i in range(len(names))}
+    if getattr(feature, "dtype", "").removeprefix("u") not in ("string", "large_string", "int8", "int16", "int32", "int64"):
+        raise SaevError(f"data: label column {label!r} holds {feature}; expected a ClassLabel, integers or strings")
     values = sorted(value for value in rows.unique(label) if value is not None)
     return tuple(map(str, values)), {value: i for i, value in enumerate(values)}

@@ -23,11 +23,16 @@ class Preprocess:
     crop_share: float = 1.0
     """Share of the resized image that the crop keeps, per side."""
     interpolation: str = "bicubic"
+    squash: bool = False
+    """Resize both sides alike to `size`, whatever the image's shape, and crop nothing (SigLIP)."""
 
     def box(self, h: int, w: int) -> tuple[float, float, float, float]:
         """(top, left, height, width), in pixels of an image of h x w, of the part that the backbone sees."""
+        if self.squash:
+            return 0.0, 0.0, float(h), float(w)
         scale = max(self.size[0] / h, self.size[1] / w) / self.crop_share
-        height, width = self.size[0] / scale, self.size[1] / scale
+        # Rounding may not push the box over the edge: Pillow refuses what lies 1e-13 outside.
+        height, width = min(self.size[0] / scale, h), min(self.size[1] / scale, w)
         return (h - height) / 2, (w - width) / 2, height, width
 
     def crop(self, image: np.ndarray) -> np.ndarray:
@@ -37,7 +42,10 @@ class Preprocess:
             return image[int(top) : int(top) + self.size[0], int(left) : int(left) + self.size[1]]
         # One resampling from the source box: resize-then-crop would round the labels
         # and the image differently.
-        resample, corners = Image.Resampling[self.interpolation.upper()], (left, top, left + width, top + height)
+        resample, corners = (
+            Image.Resampling[self.interpolation.upper()],
+            (left, top, min(left + width, image.shape[1]), min(top + height, image.shape[0])),
+        )
         return np.array(Image.fromarray(image).resize(self.size[::-1], resample, box=corners))
 
     def crop_labels(self, pixel_labels: np.ndarray) -> np.ndarray:

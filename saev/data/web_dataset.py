@@ -84,7 +84,7 @@ def _index(shard: str) -> list[tuple[str, tuple[int, int], tuple[int, int]]]:
     except tarfile.TarError as error:
         raise SaevError(f"{shard}: cannot be read as an uncompressed tar file ({error})") from None
     with open(shard, "rb") as file:  # tarfile takes a file that was cut between two members for a whole one
-        file.seek(-1024, os.SEEK_END)
-        if any(file.read()):
+        file.seek(max(0, os.path.getsize(shard) - 1024))
+        if file.read() != bytes(1024):
             raise SaevError(f"{shard}: cut short: the two empty blocks that end a tar file are missing")
     return [(key, parts["image"], parts.get("cls", (0, 0))) for key, parts in found.items() if "image" in parts]

@@ -86,6 +86,8 @@ def evaluate_head(head: SegmentationHead, backbone: Backbone, store: Store, laye
     predictions = [head(tokens).argmax(-1) for _, tokens in final_patches(backbone, store, layer, images, **options)]
     predicted, labels = torch.cat(predictions).flatten(), torch.from_numpy(store.patch_labels()[images].ravel()).long()
     known = labels != IGNORE
+    if not known.any():
+        raise SaevError(f"{store.path}: no labelled patch to measure a segmentation head on")
     iou = multiclass_jaccard_index(predicted[known], labels[known], num_classes=len(store.classes))
     return {"accuracy": (predicted == labels)[known].double().mean().item(), "miou": iou.item()}
 

@@ -42,6 +42,7 @@ class Training:
     def __post_init__(self):
         check_int("trainer.steps", self.steps, low=1)
         check_int("trainer.batch_size", self.batch_size, low=1)
+        check_int("trainer.window", self.window, low=2)
         check_int("trainer.checkpoint_every", self.checkpoint_every, low=1)
         check_number("trainer.warmup", self.warmup, low=0, high=1)
         check_number("trainer.decay", self.decay, low=0, high=1)

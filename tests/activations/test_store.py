@@ -65,7 +65,7 @@ def test_token_kinds_are_those_of_the_model(registers, tmp_path):
     np.testing.assert_array_equal(whole.acts(1)[:4], expected.half())
     np.testing.assert_array_equal(some.acts(1)[:4, 0], expected[:, 0])
     torch.testing.assert_close(torch.from_numpy(some.acts(1)[:4, 1]), expected[:, 5:].mean(1))
-    np.testing.assert_allclose(whole.norms(1)[:], np.linalg.norm(whole.acts(1)[:].astype(np.float64), axis=-1), rtol=1e-6)
+    np.testing.assert_allclose(whole.norms(1), np.linalg.norm(whole.acts(1)[:].astype(np.float64), axis=-1), rtol=1e-6)
 
     for kinds in (["cls"], ["cls", "patch"]):
         x = whole.acts(1)[:][:, whole.positions(kinds)].reshape(-1, 24).astype(np.float64)
@@ -173,6 +173,44 @@ def test_a_flipped_byte_is_noticed_by_every_reader(stores, tmp_path):
     assert [name for name, part in found.integrity.items() if part.damaged] == ["acts/2"]
 
 
+@pytest.mark.parametrize(
+    ("lost", "use"),
+    [
+        ("labels/patch/c/0/0", lambda store: store.patch_labels()),
+        ("labels/image/c/0", lambda store: store.image_labels()),
+        ("labels/present/c/0", lambda store: list(store.ordered(2))),
+        ("norms/2/c/0/0", lambda store: ActivationStream(store, 2, batch_size=64, max_norm=2.0)),
+        ("stats/2/patch/mean/c/0", lambda store: store.normalisation(2)),
+    ],
+)
+def test_no_chunk_is_missed_silently(stores, tmp_path, lost, use):
+    """zarr reads one that is not there as zeros."""
+    shutil.copytree(stores["train"].path, tmp_path / "s")
+    content = bytearray((tmp_path / "s" / lost).read_bytes())
+    content[0] ^= 1
+    for damage in (lambda file: file.write_bytes(content), lambda file: file.unlink()):
+        damage(tmp_path / "s" / lost)
+        with pytest.raises(SaevError, match=f"{lost.partition('/c/')[0]}: damaged"):
+            use(Store(tmp_path / "s"))
+
+
+@pytest.mark.parametrize("lost", ["norms/1", "acts/1", "stats", "labels/present"])
+def test_inspect_misses_whole_arrays(stores, tmp_path, lost):
+    shutil.copytree(stores["train"].path, tmp_path / "s")
+    shutil.rmtree(tmp_path / "s" / lost)
+    found = inspect(tmp_path / "s")
+    assert not found.whole and {name for name, part in found.integrity.items() if part.missing} == {
+        name for name in found.integrity if name.startswith(lost)
+    }
+
+
+def test_a_layer_beyond_the_model_is_not_another(stores):
+    for layer in (4, 5, -4, "2", None):
+        with pytest.raises(SaevError, match="is not recorded; it holds"):
+            stores["train"].layer(layer)
+    assert stores["train"].layer(-1) == 2
+
+
 def test_inspect_tells_what_is_missing(stores, tmp_path):
     assert inspect(stores["train"].path).whole
     shutil.copytree(stores["train"].path, tmp_path / "s")
@@ -220,6 +258,20 @@ def test_a_large_store_is_sampled_for_its_statistics(stores, monkeypatch):
     np.testing.assert_allclose(mean, x.mean(0), rtol=1e-9)
 
 
+def test_a_damaged_chunk_is_recorded_again_on_resume(tiny_vit, tmp_path):
+    images = Mosaic(split="val", n=20, size=64)
+    whole = make(tiny_vit, tmp_path / "whole", images)
+    partial = tmp_path / "resumed" / "w" / "store"
+    shutil.copytree(whole.path, partial)
+    group = zarr.open_group(str(partial), mode="r+")
+    del group.attrs["complete"]
+    chunk = partial / "acts/1/c/1/0/0"
+    chunk.write_bytes(chunk.read_bytes()[:1000])  # what a power failure may leave
+    resumed = make(tiny_vit, tmp_path / "resumed", images)
+    np.testing.assert_array_equal(resumed.acts(1)[:], whole.acts(1)[:])
+    assert inspect(resumed.path).whole
+
+
 def test_an_unfinished_store_of_another_configuration_is_not_continued(tiny_vit, tmp_path):
     images = Mosaic(split="val", n=9, size=64)
     partial = tmp_path / "w" / "store"
@@ -234,6 +286,10 @@ def test_an_unfinished_store_of_another_configuration_is_not_continued(tiny_vit,
     ):
         with pytest.raises(SaevError, match=f"the unfinished store there has {message}"):
             make(tiny_vit, tmp_path, **{"images": images, **options})
+    with pytest.raises(SaevError, match="has computed 'fp32 on cpu', this run 'bf16 on cpu'"):
+        record(
+            tiny_vit, images, tmp_path / "o", layers=[1], working=tmp_path / "w", options=Recording(chunk=8, batch_size=4), precision="bf16"
+        )
     other = timm_vit(model="test_vit", pretrained=False, img_size=64)
     with pytest.raises(SaevError, match="unfinished store there has backbone 'tiny', this run 'timm/test_vit'"):
         make(other, tmp_path, images)

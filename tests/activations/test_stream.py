@@ -60,7 +60,7 @@ def test_too_few_vectors_for_a_batch(stores):
 
 def test_tokens_labels_and_norms_filter(stores):
     store = stores["train"]
-    acts, labels, norms = store.acts(2)[:].astype(np.float32), store.patch_labels(), store.norms(2)[:]
+    acts, labels, norms = store.acts(2)[:].astype(np.float32), store.patch_labels(), store.norms(2)
 
     def all_rows(n, **options):
         return rows([next(iter(ActivationStream(store, 2, batch_size=n, window=10, **options)))])

@@ -111,6 +111,17 @@ def test_open_clip_model_from_a_directory(tmp_path):
         torch.testing.assert_close(backbone.output(backbone(images)), clip.visual.eval()(images), rtol=1e-4, atol=1e-5)
 
 
+def test_openai_weights_need_their_activation_function():
+    """open_clip only warns, and every activation is a little wrong."""
+    with pytest.raises(SaevError, match="'ViT-B-32' has another activation function than its weights 'openai'; use 'ViT-B-32-quickgelu'"):
+        open_clip_vit(model="ViT-B-32", pretrained="openai")
+
+
+def test_siglip_preprocesses_as_it_was_trained():
+    preprocess = build("siglip").preprocess
+    assert preprocess.squash and preprocess.mean == preprocess.std == (0.5, 0.5, 0.5)
+
+
 def configured() -> dict[str, dict]:
     from pathlib import Path
 

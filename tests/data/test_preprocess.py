@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from saev.data import Preprocess
 
@@ -22,6 +24,24 @@ def test_labels_stay_on_their_pixels(shape, crop_share):
     # The crop is centred: its middle is the image's middle.
     assert seen[31:33, 31:33, 0].mean() == pytest.approx((shape[0] - 1) / 2, abs=1.5)
     assert seen[31:33, 31:33, 1].mean() == pytest.approx((shape[1] - 1) / 2, abs=1.5)
+
+
+@given(h=st.integers(1, 900), w=st.integers(1, 900), size=st.sampled_from([224, 336, 384]), share=st.sampled_from([1.0, 0.9, 0.875]))
+@example(h=107, w=500, size=224, share=1.0)  # rounding once put these boxes 1e-13 px outside, which Pillow refuses
+@example(h=480, w=640, size=336, share=1.0)
+@settings(max_examples=60, deadline=None)
+def test_images_of_any_shape_are_cropped(h, w, size, share):
+    preprocess = Preprocess(size=(size, size), mean=(0, 0, 0), std=(1, 1, 1), crop_share=share)
+    assert preprocess.crop(np.zeros((h, w, 3), np.uint8)).shape == (size, size, 3)
+    assert preprocess.crop_labels(np.zeros((h, w), np.uint16)).shape == (size, size)
+
+
+def test_squash_shows_the_whole_image():
+    image, labels = coordinates(100, 160)
+    preprocess = Preprocess(size=(64, 64), mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear", squash=True)
+    seen, seen_labels = preprocess.crop(image), preprocess.crop_labels(labels)
+    assert np.abs(seen[..., 0].astype(int) - seen_labels).max() <= 2
+    assert seen[0, 0, :2].max() <= 3 and seen[-1, -1, 0] >= 97 and seen[-1, -1, 1] >= 156
 
 
 def test_an_image_of_the_right_size_is_not_resampled():

@@ -161,6 +161,21 @@ def test_hugging_face_reads_columns_by_name(hub_dataset):
     assert len({images.fingerprint, by_name.fingerprint, unlabelled.fingerprint}) == 3
 
 
+def test_hugging_face_masks_without_a_label_column(hub_dataset):
+    images = HuggingFace(path=hub_dataset, split="train", image="picture", label=None, pixel_labels="mask", classes=["a", "b", "c"])
+    assert images[0].label == IGNORE and set(np.unique(images[0].pixel_labels)) == {0, 1, 2}
+    with pytest.raises(SaevError, match="need the names of their classes"):
+        HuggingFace(path=hub_dataset, split="train", image="picture", label=None, pixel_labels="mask")
+
+
+def test_hugging_face_single_split_is_not_taken_for_another(hub_dataset, tmp_path):
+    import datasets
+
+    datasets.load_from_disk(hub_dataset)["train"].save_to_disk(tmp_path / "one")
+    with pytest.raises(SaevError, match="holds the one split 'None', not 'validation'"):
+        HuggingFace(path=str(tmp_path / "one"), split="validation", image="picture", label="species")
+
+
 def test_hugging_face_faults_are_one_line(hub_dataset, tmp_path):
     for options, message in (
         ({"split": "test"}, r"no split 'test'; it has \['train', 'validation'\]"),
@@ -224,6 +239,26 @@ def test_broken_images_are_corrupt_wherever_they_are_cut(kind):
             decode(whole[: int(share * len(whole))], "seven")
     with pytest.raises(CorruptImage, match="cannot be decoded as a mask"):
         decode_mask(whole[:50], "m", (40, 40), 3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_void_pixels_of_masks_are_ignored(dtype):
+    """255 in an 8-bit mask must not stay 255, which is a class of larger data sets."""
+    out = io.BytesIO()
+    Image.fromarray(np.array([[0, 1], [2, 255]], dtype)).save(out, "PNG")
+    np.testing.assert_array_equal(decode_mask(out.getvalue(), "m", (2, 2), 2), [[0, 1], [IGNORE, IGNORE]])
+
+
+def test_deep_images_keep_their_range():
+    """Pillow's own conversion cuts 16 bits off at 255."""
+    ramp = np.arange(0, 65536, 256, dtype=np.uint16).reshape(16, 16)
+    out = io.BytesIO()
+    Image.fromarray(ramp).save(out, "PNG")
+    np.testing.assert_array_equal(decode(out.getvalue(), "x")[..., 1], ramp >> 8)
+    out = io.BytesIO()
+    Image.fromarray(np.ones((4, 4), np.float32)).save(out, "TIFF")
+    with pytest.raises(CorruptImage, match="mode 'F' have no known range"):
+        decode(out.getvalue(), "x")
 
 
 def test_a_missing_image_keeps_its_place(tmp_path):

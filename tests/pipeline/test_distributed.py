@@ -26,7 +26,15 @@ def acts(tmp_path_factory):
     ],
 )
 def test_two_processes_equal_one(acts, options):
-    common = [*TINY, *options, "sae.d_sae=192", "trainer.steps=40", "trainer.batch_size=256", "trainer.precision=fp32", "machine.accelerator=cpu"]
+    common = [
+        *TINY,
+        *options,
+        "sae.d_sae=192",
+        "trainer.steps=40",
+        "trainer.batch_size=256",
+        "trainer.precision=fp32",
+        "machine.accelerator=cpu",
+    ]
     results = []
     for devices in (1, 2):
         name = f"sae.name=with{devices}"

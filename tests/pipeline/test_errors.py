@@ -1,6 +1,7 @@
 """What a user does wrong ends in one line, exit code 1, and nothing half-written."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from PIL import Image
 
 from tests.pipeline.study import TINY, run
 
+SMALL_SAE = ["sae.d_sae=64", "sae.k=4", "sae.prefixes=[]", "trainer.steps=5", "trainer.batch_size=64"]
+
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Path:
@@ -19,7 +22,7 @@ def study(tmp_path_factory) -> Path:
     for stage, overrides in (
         ("extract", TINY),
         ("head", TINY),
-        ("train", [*TINY, "sae.d_sae=64", "sae.k=4", "sae.prefixes=[]", "trainer.steps=5", "trainer.batch_size=64"]),
+        ("train", [*TINY, *SMALL_SAE]),
     ):
         result = run(cwd, stage, *overrides)
         assert result.returncode == 0, result.stderr
@@ -44,7 +47,7 @@ def outputs(cwd: Path) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["sae=gated"], "Could not find 'sae/gated'.*Available options.*relu.*topk"),
+        (["sae=nonsense"], "Could not find 'sae/nonsense'.*Available options.*relu.*topk"),
         (["sae.k=0"], r"sae.k must be an integer in \[1, .*\], got 0"),
         (["sae.k=abc"], "sae.k must be an integer .*, got 'abc'"),
         (["sae.kk=3"], "sae.kk"),
@@ -86,6 +89,33 @@ def test_truncated_image(tmp_path):
     damaged = tmp_path / "data/acts/folder-timm/train/acts/4/c/0/0/0"
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
     assert "data/acts/folder-timm/train: not whole" in fails(tmp_path, "inspect", "store=data/acts/folder-timm/train")
+
+
+@pytest.mark.parametrize(
+    ("stage", "override", "message"),
+    [
+        ("extract", "extract.also_layers=3", "extract.also_layers must be a list of layers, got 3"),
+        ("extract", "workers=-1", "workers must be an integer >= 0, got -1"),
+        ("extract", "machine.devices=foo", "machine: .*foo.* cannot be had"),
+        ("inspect", "store=.", "no activation store there"),
+    ],
+)
+def test_wrong_settings(tmp_path, stage, override, message):
+    assert re.search(message, fails(tmp_path, stage, *(TINY if stage == "extract" else []), override))
+
+
+def test_an_sae_is_trained_without_labels(tmp_path):
+    """Unlabelled images have no head and no fidelity, and are no reason not to train."""
+    datasets = pytest.importorskip("datasets")
+    rng = np.random.default_rng(0)
+    rows = datasets.Dataset.from_dict({"image": [Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)) for _ in range(20)]})
+    datasets.DatasetDict({"train": rows, "validation": rows}).save_to_disk(tmp_path / "set")
+    source = ["data=hugging_face", "data.path=set", "data.label=null", *(o for o in TINY if not o.startswith("data."))]
+    for stage, overrides in (("extract", source), ("train", [*source, *SMALL_SAE])):
+        result = run(tmp_path, stage, *overrides)
+        assert result.returncode == 0, result.stderr
+    assert set(json.loads((tmp_path / "results/train/hugging_face-timm-topk/metrics.json").read_text())) == {"val", "train"}
+    assert "needs labelled patches" in fails(tmp_path, "head", *source)
 
 
 def test_incomplete_store(study, tmp_path):
