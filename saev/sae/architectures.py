@@ -19,7 +19,7 @@ from torch import Tensor
 
 from saev.errors import SaevError
 from saev.options import check_int, check_number
-from saev.sae.selection import Pairs, batch_threshold, pareto_widths, select_above, select_topk
+from saev.sae.selection import Pairs, pareto_widths, select_above, select_batch_topk, select_topk
 
 if TYPE_CHECKING:
     from saev.sae.model import SAE
@@ -130,12 +130,10 @@ class BatchTopK(Architecture):
         return select_above(pre_ns, sae.threshold.clamp(min=0))
 
     def select_training(self, sae: "SAE", pre_ns: Tensor) -> Pairs:
-        smallest = batch_threshold(pre_ns, self.k)
+        pairs, smallest = select_batch_topk(pre_ns, self.k)
         rate = torch.where(sae.threshold < 0, 1.0, self.threshold_rate)
         sae.threshold.lerp_(smallest.to(sae.threshold.dtype), rate)
-        # The smallest itself takes part. (bf16 has many equal values, of which all do.)
-        below = torch.nextafter(smallest, torch.zeros_like(smallest))
-        return select_above(pre_ns, torch.where(smallest > 0, below, smallest))
+        return pairs
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,26 +23,34 @@ def select_topk(pre_ns: Float[Tensor, "n s"], k: int) -> Pairs:
 
 def select_above(pre_ns: Float[Tensor, "n s"], threshold: Float[Tensor, "..."] | float) -> Pairs:
     """All pre-activations above a threshold, common to all latents or (s,) one for each."""
-    active = pre_ns > threshold
-    return active.nonzero()[:, 1], to_offsets(active.sum(1))
+    tokens, latents = (pre_ns > threshold).nonzero().unbind(1)
+    return latents, to_offsets(torch.bincount(tokens, minlength=len(pre_ns)))
 
 
-def batch_threshold(pre_ns: Float[Tensor, "n s"], k: int) -> Float[Tensor, ""]:
-    """The (k * tokens)-th largest positive pre-activation of the batch, over all processes; 0 if there are fewer.
+def select_batch_topk(pre_ns: Float[Tensor, "n s"], k: int) -> tuple[Pairs, Float[Tensor, ""]]:
+    """The k * n largest positive pre-activations of the batch, over all processes, and the smallest of them.
 
-    A guess from every 64th value leaves some hundred thousand candidates to be ranked
-    instead of n * s; a guess that leaves too few is corrected, so the result is exact.
+    Where several equal the smallest (bf16 has few values) all of them take part; where there
+    are fewer positive ones than wanted, all of those, and the smallest is 0. A guess from every 64th value leaves some
+    hundred thousand candidates to be ranked instead of n * s; one that leaves too few is
+    corrected, so the result is exact.
     """
-    wanted = k * len(pre_ns) * distributed.world()
-    sample = pre_ns.flatten()[::64].float()
-    guess = torch.quantile(sample[: 2**23], max(0.0, 1 - 1.25 * k / pre_ns.shape[1]))  # quantile takes 2^24 values at most
+    n, s = pre_ns.shape
+    wanted = k * n * distributed.world()
+    sample = pre_ns.flatten()[::64][: 2**23].float()
+    guess = sample.kthvalue(max(1, round(len(sample) * (1 - 1.25 * k / s)))).values
     guess = distributed.mean(guess).clamp(min=0)
-    candidates = distributed.gather(pre_ns[pre_ns > guess])
-    if len(candidates) < wanted and guess > 0:
-        candidates = distributed.gather(pre_ns[pre_ns > 0])
-    if len(candidates) < wanted:
-        return pre_ns.new_zeros(())
-    return candidates.kthvalue(len(candidates) - wanted + 1).values
+    for lowest in (guess, torch.zeros_like(guess)):
+        places = (pre_ns > lowest).flatten().nonzero().flatten()
+        values = pre_ns.flatten()[places]
+        ranked = distributed.gather(values)
+        if len(ranked) >= wanted:
+            smallest = ranked.kthvalue(len(ranked) - wanted + 1).values
+            places = places[values >= smallest]
+            break
+    else:
+        smallest = pre_ns.new_zeros(())
+    return (places % s, to_offsets(torch.bincount(places // s, minlength=n))), smallest
 
 
 def group_by_prefix(latents: Tensor, offsets: Tensor, widths: tuple[int, ...]) -> Pairs:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from saev.errors import SaevError
 from saev.sae import SAE, BatchTopK, Gated, JumpReLU, ReLU, TopK, load_sae, save_sae
 from saev.sae.objectives import objective
-from saev.sae.selection import batch_threshold, pareto_widths
+from saev.sae.selection import pareto_widths, select_batch_topk
+from saev.sae.sparse import owners
 
 D, S, N = 12, 40, 50
 
@@ -136,11 +137,15 @@ def test_auxk_trains_the_encoders_of_dead_latents(architecture):
 
 @given(n=st.integers(1, 40), s=st.integers(1, 60), k=st.integers(1, 60), shift=st.floats(-3, 3), seed=st.integers(0, 99))
 @settings(max_examples=60, deadline=None)
-def test_batch_threshold_is_the_kth_largest_of_the_batch(n, s, k, shift, seed):
+def test_batch_topk_selects_the_largest_of_the_batch(n, s, k, shift, seed):
     pre = torch.randn(n, s, generator=torch.Generator().manual_seed(seed)) + shift
     k = min(k, s)
+    (latents, offsets), smallest = select_batch_topk(pre, k)
     ranked = pre.relu().flatten().sort(descending=True).values
-    assert batch_threshold(pre, k) == ranked[k * n - 1]
+    assert smallest == ranked[k * n - 1]
+    chosen = torch.zeros(n, s, dtype=torch.bool)
+    chosen[owners(offsets), latents] = True
+    assert torch.equal(chosen, (pre >= smallest) & (pre > 0))
 
 
 def test_batch_topk_of_one_token_is_topk():
