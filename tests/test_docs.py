@@ -53,3 +53,16 @@ def test_store_page_quotes_the_committed_benchmarks():
         cells = [next(v for k, v in shares.items() if k.startswith(f"batch {batch}, window {window} ")) for batch in (2048, 16384)]
         row = " | ".join(f"{cell['entropy']:.2f}, {cell['images']:.2f}" for cell in cells)
         assert f"| {label} | {row} |" in page
+
+
+def test_architecture_page_quotes_the_committed_benchmarks():
+    page = (DOCS / "architectures.md").read_text()
+    recovery, step = (
+        json.loads((DOCS.parent / f"benchmarks/results/{name}.json").read_text())["results"] for name in ("recovery", "train_step")
+    )
+    for name, r in recovery.items():
+        assert f"| {name} | {r['mmcs']:.3f} | {r['f1']:.2f} | {r['l0']:.1f} | {r['nmse']:.3f} |" in page
+    fp32, bf16 = (step[f"d 384, latents 12288, batch 2048, {precision}"] for precision in ("fp32", "bf16"))
+    for name in set(fp32) - {"encoder_gemm"}:
+        a, b = fp32[name], bf16[name]
+        assert f"| {name} | {a['tokens_per_s']:,} | {a['times_gemm']} | {b['tokens_per_s']:,} | {b['times_gemm']} |" in page

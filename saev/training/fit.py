@@ -2,7 +2,8 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,19 +87,26 @@ def fit(
             continues from the last of them and ends in the same bytes.
         accelerator, devices, num_nodes: Lightning's; `auto` takes what is there.
     """
-    # Lightning announces the hardware that it did not find, and a product.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     mean, scale = store.normalisation(layer)
     precision = options.precision
     saes = [SAE(a, torch.from_numpy(mean), scale, seed=seed, precision=precision) for a in architectures]
     module = SAETraining(saes, steps=options.steps, warmup=options.warmup, decay=options.decay, clip=options.clip)
-    trainer = lightning.Trainer(
-        max_epochs=1, limit_train_batches=options.steps, accelerator=accelerator, devices=devices, num_nodes=num_nodes,
-        logger=False, enable_checkpointing=False, enable_model_summary=False, enable_progress_bar=progress,
-        callbacks=[Resumable(working / "last.ckpt", options.checkpoint_every), *([_bar()] if progress else [])],
-        use_distributed_sampler=False,
-    )  # fmt: skip
     last = working / "last.ckpt"
+    with quiet_lightning():
+        trainer = lightning.Trainer(
+            max_epochs=1, limit_train_batches=options.steps, accelerator=accelerator, devices=devices, num_nodes=num_nodes,
+            logger=False, enable_checkpointing=False, enable_model_summary=False, enable_progress_bar=progress,
+            callbacks=[Resumable(working / "last.ckpt", options.checkpoint_every), *([_bar()] if progress else [])],
+            use_distributed_sampler=False,
+        )  # fmt: skip
+        trainer.fit(module, Activations(store, layer, options, seed), ckpt_path=last if last.exists() else None, weights_only=True)
+    return [sae.cpu().eval().requires_grad_(False) for sae in saes], module.curve
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Without Lightning's announcements of the hardware that it did not find, and what is not so here."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # Lightning 2.6 against torch 2.14; nothing of ours.
         warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated.*")
@@ -106,8 +114,7 @@ def fit(
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         # It is resumable: it starts at the trainer's step.
         warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")
-        trainer.fit(module, Activations(store, layer, options, seed), ckpt_path=last if last.exists() else None, weights_only=True)
-    return [sae.cpu().eval().requires_grad_(False) for sae in saes], module.curve
+        yield
 
 
 class Resumable(lightning.Callback):

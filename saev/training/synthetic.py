@@ -1,0 +1,122 @@
+"""Data whose true dictionary is known, and how much of it an SAE finds.
+
+    x[n] = sum_g a[n, g] * D[g] + noise
+
+D has unit rows in random directions; feature g is active with probability p_g, which falls as
+a power of g, with an amplitude |N(1, spread)|.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import lightning
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from saev.options import check_int, check_number
+from saev.sae.architectures import Architecture
+from saev.sae.model import SAE
+from saev.training.fit import quiet_lightning
+from saev.training.module import SAETraining
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """A setting. The default is an easy one: twice as many features as dimensions, few at a time, hardly any noise."""
+
+    d: int = 64
+    """Width of the data."""
+    n_features: int = 128
+    """Rows of the true dictionary."""
+    active: float = 4.0
+    """Mean number of active features per token."""
+    decay: float = 0.0
+    """p_g is proportional to (g + 1)^-decay; 0: all features are equally frequent."""
+    spread: float = 0.25
+    """Standard deviation of the amplitudes."""
+    noise: float = 0.01
+    """Standard deviation of the noise per dimension."""
+    seed: int = 0
+    """Of the dictionary."""
+
+    def __post_init__(self):
+        check_int("d", self.d, low=2)
+        check_int("n_features", self.n_features, low=2)
+        check_number("active", self.active, low=0, high=self.n_features, above=True)
+        for name in ("decay", "spread", "noise"):
+            check_number(name, getattr(self, name), low=0)
+
+    @property
+    def dictionary(self) -> Tensor:
+        """D, (n_features, d)."""
+        rows = torch.randn(self.n_features, self.d, generator=torch.Generator().manual_seed(self.seed))
+        return torch.nn.functional.normalize(rows, dim=1)
+
+    @property
+    def probability(self) -> Tensor:
+        """p, (n_features,)."""
+        weight = torch.arange(1, self.n_features + 1) ** -self.decay
+        return (self.active * weight / weight.sum()).clamp(max=1)
+
+    def sample(self, n: int, seed: int) -> tuple[Tensor, Tensor]:
+        """(x (n, d), amplitudes a (n, n_features)) of n tokens."""
+        generator = torch.Generator().manual_seed(seed)
+        active = torch.rand(n, self.n_features, generator=generator) < self.probability
+        amplitudes = active * (1 + self.spread * torch.randn(n, self.n_features, generator=generator)).abs()
+        return amplitudes @ self.dictionary + self.noise * torch.randn(n, self.d, generator=generator), amplitudes
+
+
+class _Stream(IterableDataset):
+    def __init__(self, truth: Truth, batch_size: int):
+        self.truth, self.batch_size = truth, batch_size
+
+    def __iter__(self) -> Iterator[Tensor]:
+        step = 0
+        while True:
+            yield self.truth.sample(self.batch_size, 1_000_000 + step)[0]
+            step += 1
+
+
+def train_on(truth: Truth, architectures: Sequence[Architecture], *, steps: int, batch_size: int = 1024, seed: int = 1) -> list[SAE]:
+    """Train one SAE per architecture on the data of `truth`, on the CPU, with the project's own training module."""
+    x, _ = truth.sample(20_000, 0)
+    mean = x.mean(0)
+    scale = float((x - mean).norm(dim=1).mean() / truth.d**0.5)
+    saes = [SAE(architecture, mean, scale, seed=seed) for architecture in architectures]
+    module = SAETraining(saes, steps=steps, warmup=0.05, decay=0.5, clip=1.0)
+    with quiet_lightning():
+        trainer = lightning.Trainer(
+            max_epochs=1, limit_train_batches=steps, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
+            enable_model_summary=False, enable_progress_bar=False,
+        )  # fmt: skip
+        trainer.fit(module, DataLoader(_Stream(truth, batch_size), batch_size=None))
+    return [sae.eval().requires_grad_(False) for sae in saes]
+
+
+@torch.no_grad()
+def recovery(sae: SAE, truth: Truth, n: int = 10_000) -> dict[str, float]:
+    """How much of the truth is found.
+
+    mmcs  mean over the true features of the largest cosine with a decoder row
+    f1    mean over the true features of the F1 between "the feature is active" and "its latent is
+          active", latents matched one to one by cosine (Hungarian method), on n fresh tokens
+    l0    mean number of active latents, to compare with the truth's `active`
+    nmse  reconstruction error over that of the mean
+    """
+    cosine = truth.dictionary @ torch.nn.functional.normalize(sae.W_dec, dim=1).T
+    features, latents = linear_sum_assignment(-cosine.numpy())
+    x, amplitudes = truth.sample(n, 1)
+    f = sae.encode(x)
+    there, found = (amplitudes[:, features] > 0).numpy(), (f[:, latents] > 0).numpy()
+    hits = (there & found).sum(0)
+    f1 = 2 * hits / np.maximum(there.sum(0) + found.sum(0), 1)
+    nmse = (x - sae.decode(f)).square().sum() / (x - x.mean(0)).square().sum()
+    return {
+        "mmcs": cosine.max(1).values.mean().item(),
+        "f1": float(f1.sum() / truth.n_features),
+        "l0": (f > 0).sum(1).float().mean().item(),
+        "nmse": nmse.item(),
+    }
