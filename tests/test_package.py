@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ORDER = ["data", "backbones", "activations", "sae", "training", "features", "probing", "intervention", "report"]
+ORDER = ["data", "backbones", "activations", "sae", "interchange", "training", "features", "probing", "intervention", "report"]
 MODULES = sorted((ROOT / "saev").rglob("*.py"))
 
 

@@ -16,6 +16,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from saev.errors import SaevError
 from saev.options import check_int, check_number
 from saev.sae.architectures import Architecture
 from saev.sae.model import SAE
@@ -82,6 +83,8 @@ class _Stream(IterableDataset):
 
 def train_on(truth: Truth, architectures: Sequence[Architecture], *, steps: int, batch_size: int = 1024, seed: int = 1) -> list[SAE]:
     """Train one SAE per architecture on the data of `truth`, on the CPU, with the project's own training module."""
+    if seed == truth.seed:
+        raise SaevError(f"seed {seed} is the dictionary's own: the SAEs would start with the truth as their directions")
     x, _ = truth.sample(20_000, 0)
     mean = x.mean(0)
     scale = float((x - mean).norm(dim=1).mean() / truth.d**0.5)
