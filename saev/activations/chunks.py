@@ -11,8 +11,14 @@ from pathlib import Path
 
 import google_crc32c
 import numpy as np
+import zarr
 
 from saev.errors import SaevError
+
+
+def chunk_file(store: Path, array: zarr.Array, c: int) -> Path:
+    """Where the c-th chunk of whole images of an array lies."""
+    return store / array.path / array.metadata.encode_chunk_key((c, *[0] * (array.ndim - 1)))
 
 
 def read_chunk(file: Path, out: np.ndarray) -> None:

@@ -73,8 +73,7 @@ def identity(backbone: Backbone, images: ImageDataset, layers: list[int], option
         "n_blocks": backbone.n_blocks, "d": backbone.d, "layers": layers, "grid": list(backbone.grid), "tokens": tokens,
         "backbone_tokens": {kind: list(ends) for kind, ends in backbone.tokens.items()}, "dtype": options.dtype,
         "computed": computed, "data": images.fingerprint, "n_images": len(images), "classes": list(images.classes),
-        "purity": options.purity,
-        "corrupt": options.corrupt, "chunk": options.chunk,
+        "purity": options.purity, "corrupt": options.corrupt, "chunk": options.chunk,
     }  # fmt: skip
 
 
@@ -104,5 +103,5 @@ def arrays(attrs: dict) -> dict[str, tuple[str, tuple[int, ...], object]]:
     return {
         **{f"acts/{layer}": (attrs["dtype"], (n, t, d), float("nan")) for layer in layers},
         **{f"norms/{layer}": ("float32", (n, t), float("nan")) for layer in layers},
-        "labels/image": ("uint16", (n,), IGNORE), "labels/patch": ("uint16", (n, p), IGNORE), "labels/present": ("bool", (n,), False),
+        "labels/patch": ("uint16", (n, p), IGNORE), "labels/image": ("uint16", (n,), IGNORE), "labels/present": ("bool", (n,), False),
     }  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import zarr
 
+from saev.activations.chunks import chunk_file
 from saev.activations.create import arrays
 from saev.activations.store import open_group
 from saev.progress import track
@@ -85,11 +86,11 @@ def inspect(path: str | Path) -> Inspection:
             integrity[key].missing = list(range(n_chunks))
     chunks = [(array, c) for array in there for c in range(array.nchunks)]
     for array, c in track(chunks, "inspect", len(chunks), unit="chunks"):
-        key = array.metadata.encode_chunk_key((c, *[0] * (array.ndim - 1)))
-        if not (path / array.path / key).is_file():
+        file = chunk_file(path, array, c)
+        if not file.is_file():
             integrity[array.path].missing.append(c)
             continue
-        _forget(path / array.path / key)
+        _forget(file)
         started = time.perf_counter()
         try:
             values = array[c * array.chunks[0] : (c + 1) * array.chunks[0]]
@@ -98,8 +99,10 @@ def inspect(path: str | Path) -> Inspection:
             continue
         if array.path.startswith("acts/"):
             seconds, n_bytes = seconds + time.perf_counter() - started, n_bytes + values.nbytes
-            samples.setdefault(array.path, Moments(attrs["tokens"])).add(values)
-    outliers = {(int(key[5:]), kind): found for key, moments in samples.items() for kind, found in moments.outliers().items()}
+            for kind, (first, last) in attrs["tokens"].items():
+                moments = samples.setdefault((int(array.basename), kind), Moments())
+                moments.add(values[:, first:last].reshape(-1, values.shape[-1]))
+    outliers = {place: moments.outliers() for place, moments in samples.items() if moments.count}
     _, shape, _ = arrays(attrs)[f"acts/{attrs['layers'][0]}"]
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return Inspection(attrs, shape, size, integrity, outliers, n_bytes / seconds if seconds else 0.0)
@@ -113,49 +116,36 @@ def _forget(file: Path) -> None:
 
 
 class Moments:
-    """What the outlier table of one layer needs of each chunk; memory does not grow with the number of chunks.
+    """What one row of the outlier table needs of each chunk; memory does not grow with the number of chunks.
 
     Quantiles of norms are those of a histogram in steps of 1 % of the norm.
     """
 
     EDGES = np.exp(np.arange(np.log(1e-4), np.log(1e8), 0.01))
 
-    def __init__(self, tokens: dict[str, list[int]]):
-        self.tokens = tokens
-        self.square = dict.fromkeys(tokens, 0.0)
-        self.count = dict.fromkeys(tokens, 0)
-        self.massive = dict.fromkeys(tokens, 0)
-        self.largest = dict.fromkeys(tokens, 0.0)
-        self.histogram = {kind: np.zeros(len(self.EDGES) + 1, np.int64) for kind in tokens}
+    def __init__(self):
+        self.square, self.count, self.massive, self.largest = 0.0, 0, 0, 0.0
+        self.histogram = np.zeros(len(self.EDGES) + 1, np.int64)
 
-    def add(self, acts_btd: np.ndarray) -> None:
-        """Take a chunk; images that are not present (NaN) count for nothing."""
-        acts_btd = acts_btd[np.isfinite(acts_btd[:, 0, 0])].astype(np.float32)
-        for kind, (first, last) in self.tokens.items():
-            x_nd = acts_btd[:, first:last].reshape(-1, acts_btd.shape[-1])
-            if not len(x_nd):
-                continue
-            squares = x_nd * x_nd
-            norms = np.sqrt(squares.sum(1))
-            self.square[kind] += squares.sum(0, dtype=np.float64)
-            self.count[kind] += len(x_nd)
-            self.largest[kind] = max(self.largest[kind], float(norms.max()))
-            self.histogram[kind] += np.bincount(np.searchsorted(self.EDGES, norms), minlength=len(self.EDGES) + 1)
-            magnitudes = np.abs(x_nd)
-            self.massive[kind] += int((magnitudes > max(100.0, 1000 * np.median(magnitudes[:256]))).sum())
+    def add(self, x_nd: np.ndarray) -> None:
+        """Take the tokens of a chunk; those of images that are not present (NaN) count for nothing."""
+        x_nd = x_nd[np.isfinite(x_nd[:, 0])].astype(np.float32)
+        if not len(x_nd):
+            return
+        squares = x_nd * x_nd
+        norms = np.sqrt(squares.sum(1))
+        self.square = self.square + squares.sum(0, dtype=np.float64)
+        self.count += len(x_nd)
+        self.largest = max(self.largest, float(norms.max()))
+        self.histogram += np.bincount(np.searchsorted(self.EDGES, norms), minlength=len(self.EDGES) + 1)
+        magnitudes = np.abs(x_nd)
+        self.massive += int((magnitudes > max(100.0, 1000 * np.median(magnitudes[:256]))).sum())
 
-    def outliers(self) -> dict[str, Outliers]:
-        """The table's rows."""
-        found = {}
-        for kind, histogram in self.histogram.items():
-            if not self.count[kind]:
-                continue
-            rms = np.sqrt(self.square[kind] / self.count[kind])
-            top = np.argsort(-rms)[:3]
-            at = np.searchsorted(histogram.cumsum(), [0.5 * self.count[kind], 0.99 * self.count[kind]])
-            median, high = self.EDGES[np.minimum(at, len(self.EDGES) - 1)]
-            artefacts = histogram[np.searchsorted(self.EDGES, 3 * median) :].sum() / self.count[kind]
-            dimensions = [(int(i), float(rms[i] / np.median(rms))) for i in top]
-            norms = (float(median), float(high), self.largest[kind])
-            found[kind] = Outliers(norms, float(artefacts), self.massive[kind], dimensions)
-        return found
+    def outliers(self) -> Outliers:
+        """The table's row."""
+        rms = np.sqrt(self.square / self.count)
+        at = np.searchsorted(self.histogram.cumsum(), [0.5 * self.count, 0.99 * self.count])
+        median, high = self.EDGES[np.minimum(at, len(self.EDGES) - 1)]
+        artefacts = self.histogram[np.searchsorted(self.EDGES, 3 * median) :].sum() / self.count
+        dimensions = [(int(i), float(rms[i] / np.median(rms))) for i in np.argsort(-rms)[:3]]
+        return Outliers((float(median), float(high), self.largest), float(artefacts), self.massive, dimensions)

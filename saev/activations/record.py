@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader
 from zarr.codecs import Crc32cCodec
 
 from saev import distributed
-from saev.activations.create import DTYPES, Recording, create, identity
+from saev.activations.chunks import chunk_file
+from saev.activations.create import DTYPES, Recording, arrays, create, identity
 from saev.activations.statistics import normalisation
 from saev.activations.store import Store
 from saev.backbones.backbone import Backbone
@@ -71,9 +72,8 @@ def _record_chunks(backbone: Backbone, images: ImageDataset, group: zarr.Group, 
                    precision: str, device: str | torch.device) -> None:  # fmt: skip
     """Compute and write this process's share of the chunks that are not yet there."""
     layers, chunk = group.attrs["layers"], options.chunk
-    keys = [f"{kind}/{layer}" for kind in ("acts", "norms") for layer in layers] + ["labels/patch", "labels/image", "labels/present"]
     # zarr does not store this setting, and without it never writes a chunk of zeros.
-    targets = [group[key].with_config({"write_empty_chunks": True}) for key in keys]
+    targets = [group[key].with_config({"write_empty_chunks": True}) for key in arrays(dict(group.attrs))]
     mine = range(distributed.rank(), -(-len(images) // chunk), distributed.world())
     # zarr writes a chunk beside its place and renames it: the file is there whole or not at all.
     todo = [c for c in mine if not all(_written(path, array, c) for array in targets)]
@@ -95,7 +95,7 @@ def _record_chunks(backbone: Backbone, images: ImageDataset, group: zarr.Group, 
             for layer, x, lengths in zip(layers, acts, norms, strict=True):
                 _check_range(x, layer, of.start, images)
                 x[~present], lengths[~present] = torch.nan, torch.nan
-            values = [x.cpu().numpy() for x in (*acts, *norms, *labels)]
+            values = [x.cpu().numpy() for x in (*acts, *norms, *labels)]  # in the order of `arrays`
             if pending is not None:
                 pending.result()
             pending = writer.submit(_write, targets, slice(of.start, of.stop), values)
@@ -139,8 +139,7 @@ def _activations(backbone: Backbone, pixels: Tensor, layers: list[int], kinds: l
 
 def _written(store: Path, array: zarr.Array, c: int) -> bool:
     """Whether chunk c is there and, since power may have failed before the disk had all of it, as it was written."""
-    key = array.metadata.encode_chunk_key((c, *[0] * (array.ndim - 1)))
-    if not (store / array.path / key).is_file():
+    if not chunk_file(store, array, c).is_file():
         return False
     try:
         array[c * array.chunks[0] : (c + 1) * array.chunks[0]]

@@ -7,7 +7,8 @@ import torch
 import zarr
 
 MOST_VECTORS = 2**20
-"""Statistics look at so many vectors, from chunks spread evenly over the store, or at all of a smaller one.
+"""Statistics look at chunks, spread evenly over the store, with so many tokens of the most numerous kind, or at
+all of a smaller store: also those of the single cls token, for whose million the whole store would be read.
 The mean of a million tokens is known to a thousandth of their spread, and reading
 ImageNet twice more would take as long as recording it does on a GPU. (The paper takes 2^19.)"""
 
@@ -39,7 +40,8 @@ def _sample(group: zarr.Group, layer: int, positions: np.ndarray) -> Iterator[tu
     acts, norms, present = group[f"acts/{layer}"], group[f"norms/{layer}"], group["labels/present"]
     chunk, d = acts.chunks[0], acts.shape[-1]
     n_chunks = -(-acts.shape[0] // chunk)
-    looked_at = min(n_chunks, max(1, MOST_VECTORS // (chunk * len(positions))))
+    per_image = max(last - first for first, last in group.attrs["tokens"].values())
+    looked_at = min(n_chunks, max(1, MOST_VECTORS // (chunk * per_image)))
     for c in np.linspace(0, n_chunks - 1, looked_at).round().astype(int):
         here = slice(c * chunk, (c + 1) * chunk)
         keep = present[here]

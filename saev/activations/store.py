@@ -150,7 +150,7 @@ class Store:
         shape, images, tokens = images.shape, images.ravel(), tokens.ravel()
         if len(images) and not (0 <= images.min() and images.max() < self.n_images and 0 <= tokens.min() and tokens.max() < self.n_tokens):
             raise IndexError(f"{self.path}: image or token out of range; it has {self.n_images} images of {self.n_tokens} tokens")
-        out = np.empty((len(images), self.d), self.acts(layer).dtype)
+        out = np.empty((len(images), self.d), self.attrs["dtype"])
         for c in np.unique(images // self.chunk):
             here = np.flatnonzero(images // self.chunk == c)
             acts = self.read_chunk(layer, int(c))

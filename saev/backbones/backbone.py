@@ -39,6 +39,7 @@ class Backbone(nn.Module, ABC):
         super().__init__()
         self.model = model.eval().requires_grad_(False)
         self.name, self.preprocess, self.d = name, preprocess, d
+        self._hash: str | None = None
         (height, width), (rows, columns) = preprocess.size, patch
         if height % rows or width % columns:
             raise SaevError(f"{name}: input of {height} x {width} px is not a whole number of {rows} x {columns} px patches")
@@ -71,12 +72,15 @@ class Backbone(nn.Module, ABC):
         return layer % self.n_blocks
 
     def weights_hash(self) -> str:
-        """First 16 hex digits of the SHA-256 over all parameters and buffers."""
+        """First 16 hex digits of the SHA-256 over all parameters and buffers; computed once, since they are frozen."""
+        if self._hash is not None:
+            return self._hash
         digest = hashlib.sha256()
         for key, value in sorted(self.model.state_dict().items()):
             digest.update(key.encode())
             digest.update(value.cpu().contiguous().view(torch.uint8).numpy().data)
-        return digest.hexdigest()[:16]
+        self._hash = digest.hexdigest()[:16]
+        return self._hash
 
     def block(self, i: int, tokens: Tensor) -> Tensor:
         """Block i: (b, t, d) -> (b, t, d)."""

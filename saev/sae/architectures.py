@@ -12,7 +12,7 @@ indexes the parameters of the latents, or is slice(None).
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
     """What all share."""
+
+    limited: ClassVar[bool] = False
+    """Whether `select_training` leaves out positive pre-activations; else all pairs may stand for the selected."""
 
     d_sae: int
     """Number of latents."""
@@ -86,6 +89,9 @@ class Architecture:
     def penalty(self, sae: "SAE", pre: Tensor, values: Tensor, latents: Tensor | slice, n: int, progress: float) -> Tensor | float:
         return 0.0
 
+    def gate(self, pre: Tensor) -> Tensor | None:
+        """Codes that must reconstruct alone, with the decoder held fixed; None: no such term in the loss."""
+
     def project(self, sae: "SAE") -> None:
         """Bring its own parameters back to where they may be, after an optimiser step."""
 
@@ -93,6 +99,8 @@ class Architecture:
 @dataclass(frozen=True, kw_only=True)
 class TopK(Architecture):
     """f = ReLU(top_k(pre)) (Gao et al. 2024, section 2.3). No penalty: k sets the sparsity."""
+
+    limited = True
 
     k: int = 32
     """Latents that may be active on one token."""
@@ -112,6 +120,8 @@ class BatchTopK(Architecture):
     At inference f = ReLU(pre) where pre > threshold, the running mean of the batches' smallest
     code; it is part of the checkpoint. Over several processes the batch is the global one.
     """
+
+    limited = True
 
     k: int = 32
     """Mean number of active latents per token."""
@@ -137,8 +147,8 @@ class BatchTopK(Architecture):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReLU(Architecture):
-    """f = ReLU(pre) with an L1 penalty (Bricken et al. 2023; Conerly et al. 2024): l1 * mean_n sum_s f_s ||w_s||."""
+class _L1(Architecture):
+    """An L1 penalty that is warmed up."""
 
     l1: float = 1.0
     """Coefficient of the penalty."""
@@ -149,6 +159,11 @@ class ReLU(Architecture):
         super().__post_init__()
         check_number("sae.l1", self.l1, low=0)
         check_number("sae.l1_warmup", self.l1_warmup, low=0, high=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReLU(_L1):
+    """f = ReLU(pre) with an L1 penalty (Bricken et al. 2023; Conerly et al. 2024): l1 * mean_n sum_s f_s ||w_s||."""
 
     def penalty(self, sae: "SAE", pre: Tensor, values: Tensor, latents: Tensor | slice, n: int, progress: float) -> Tensor:
         return self.l1 * rise(progress, self.l1_warmup) * values.sum() / n  # the decoder norm of the formula is 1
@@ -194,10 +209,10 @@ class JumpReLU(Architecture):
         return select_above(pre_ns, sae.theta - self.bandwidth / 2)
 
     def values(self, sae: "SAE", pre: Tensor, latents: Tensor | slice) -> Tensor:
-        return _Jump.apply(pre, sae.theta[latents], self.bandwidth)
+        return _Jump.apply(pre, sae.theta[latents].expand_as(pre), self.bandwidth)
 
     def penalty(self, sae: "SAE", pre: Tensor, values: Tensor, latents: Tensor | slice, n: int, progress: float) -> Tensor:
-        steps = _Step.apply(pre.detach(), sae.theta[latents], self.bandwidth)
+        steps = _Step.apply(pre.detach(), sae.theta[latents].expand_as(pre), self.bandwidth)
         return self.l0 * rise(progress, self.l0_warmup) * steps.sum() / n
 
     def project(self, sae: "SAE") -> None:
@@ -205,22 +220,12 @@ class JumpReLU(Architecture):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gated(Architecture):
+class Gated(_L1):
     """f = H(pre) * ReLU(mag), mag = e^r * (z - b_dec) W_enc + b_mag (Rajamanoharan et al. 2024, arXiv 2404.16014).
 
     Penalty: l1 * mean_n sum_s ReLU(pre)_s, and the gate must reconstruct alone, with the decoder held
-    fixed: mean_n ||z - ReLU(pre) sg(W_dec) - sg(b_dec)||^2, which `objective` adds.
+    fixed: mean_n ||z - ReLU(pre) sg(W_dec) - sg(b_dec)||^2.
     """
-
-    l1: float = 1.0
-    """Coefficient of the penalty on the gate."""
-    l1_warmup: float = 0.2
-    """Share of the training over which the coefficient rises linearly from 0."""
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_number("sae.l1", self.l1, low=0)
-        check_number("sae.l1_warmup", self.l1_warmup, low=0, high=1)
 
     def extra_parameters(self) -> dict[str, Tensor]:
         return {"r_mag": torch.zeros(self.d_sae), "b_mag": torch.zeros(self.d_sae)}
@@ -231,6 +236,9 @@ class Gated(Architecture):
 
     def penalty(self, sae: "SAE", pre: Tensor, values: Tensor, latents: Tensor | slice, n: int, progress: float) -> Tensor:
         return self.l1 * rise(progress, self.l1_warmup) * pre.relu().sum() / n
+
+    def gate(self, pre: Tensor) -> Tensor:
+        return pre.relu()
 
 
 ARCHITECTURES = {kind.__name__: kind for kind in (TopK, BatchTopK, ReLU, JumpReLU, Gated)}
@@ -255,8 +263,7 @@ class _Jump(torch.autograd.Function):
     def backward(ctx, grad):
         pre, theta = ctx.saved_tensors
         near = (pre - theta).abs() < ctx.bandwidth / 2
-        grad_theta = -theta / ctx.bandwidth * near * grad
-        return grad * (pre > theta), grad_theta if theta.shape == grad.shape else grad_theta.sum(0), None
+        return grad * (pre > theta), -theta / ctx.bandwidth * near * grad, None
 
 
 class _Step(torch.autograd.Function):
@@ -271,5 +278,5 @@ class _Step(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         pre, theta = ctx.saved_tensors
-        grad_theta = -((pre - theta).abs() < ctx.bandwidth / 2).to(grad.dtype) / ctx.bandwidth * grad
-        return None, grad_theta if theta.shape == grad.shape else grad_theta.sum(0), None
+        near = (pre - theta).abs() < ctx.bandwidth / 2
+        return None, -near.to(grad.dtype) / ctx.bandwidth * grad, None

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from saev import distributed
-from saev.sae.architectures import Gated
 from saev.sae.model import SAE
 from saev.sae.selection import group_by_prefix, select_topk
 from saev.sae.sparse import Selection, decode, encode
@@ -47,8 +46,8 @@ def objective(sae: SAE, x_nd: Tensor, progress: float = 1.0, step: int = 0, dead
     z_hats = pairs.decode(values, sae.W_dec).cumsum(1) + sae.b_dec  # (n, prefix, d), the full dictionary last
     mse = (z_nd[:, None] - z_hats).square().mean((0, 2))
     loss = mse.mean() + architecture.penalty(sae, pre, values, pairs.latents, len(z_nd), progress) / sae.d
-    if isinstance(architecture, Gated):
-        by_gate = pairs.decode(pre.relu(), sae.W_dec.detach()).sum(1) + sae.b_dec.detach()
+    if (gate := architecture.gate(pre)) is not None:
+        by_gate = pairs.decode(gate, sae.W_dec.detach()).sum(1) + sae.b_dec.detach()
         loss = loss + (z_nd - by_gate).square().mean()
     if architecture.aux_k and dead is not None and dead.any():
         loss = loss + architecture.aux_weight * _auxiliary(sae, z_nd, pre_ns, (z_nd - z_hats[:, -1]).detach(), dead)
@@ -80,7 +79,7 @@ class _Sparse:
     def of(cls, sae: SAE, pre_ns: Tensor, widths: tuple[int, ...]) -> "_Sparse | None":
         """None if there are too many of them."""
         latents, offsets = sae.architecture.select_training(sae, pre_ns)
-        if len(latents) > DENSE_ABOVE * pre_ns.numel() and not hasattr(sae.architecture, "k"):
+        if len(latents) > DENSE_ABOVE * pre_ns.numel() and not sae.architecture.limited:
             return None
         if len(widths) > 1:
             latents, offsets = group_by_prefix(latents, offsets, widths)

@@ -93,14 +93,20 @@ def fit(
     module = SAETraining(saes, steps=options.steps, warmup=options.warmup, decay=options.decay, clip=options.clip)
     last = working / "last.ckpt"
     with quiet_lightning():
-        trainer = lightning.Trainer(
-            max_epochs=1, limit_train_batches=options.steps, accelerator=accelerator, devices=devices, num_nodes=num_nodes,
-            logger=False, enable_checkpointing=False, enable_model_summary=False, enable_progress_bar=progress,
-            callbacks=[Resumable(working / "last.ckpt", options.checkpoint_every), *([_bar()] if progress else [])],
-            use_distributed_sampler=False,
+        trainer = plain_trainer(
+            options.steps, accelerator=accelerator, devices=devices, num_nodes=num_nodes, enable_progress_bar=progress,
+            callbacks=[Resumable(last, options.checkpoint_every), *([_bar()] if progress else [])],
         )  # fmt: skip
         trainer.fit(module, Activations(store, layer, options, seed), ckpt_path=last if last.exists() else None, weights_only=True)
     return [sae.cpu().eval().requires_grad_(False) for sae in saes], module.curve
+
+
+def plain_trainer(steps: int, **options: object) -> lightning.Trainer:
+    """A trainer of so many steps that writes nothing by itself and takes the batches as they come."""
+    return lightning.Trainer(
+        max_epochs=1, limit_train_batches=steps, logger=False, enable_checkpointing=False, enable_model_summary=False,
+        use_distributed_sampler=False, **options,
+    )  # fmt: skip
 
 
 @contextmanager

@@ -9,7 +9,6 @@ a power of g, with an amplitude |N(1, spread)|.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import lightning
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -20,7 +19,7 @@ from saev.errors import SaevError
 from saev.options import check_int, check_number
 from saev.sae.architectures import Architecture
 from saev.sae.model import SAE
-from saev.training.fit import quiet_lightning
+from saev.training.fit import plain_trainer, quiet_lightning
 from saev.training.module import SAETraining
 
 
@@ -91,10 +90,7 @@ def train_on(truth: Truth, architectures: Sequence[Architecture], *, steps: int,
     saes = [SAE(architecture, mean, scale, seed=seed) for architecture in architectures]
     module = SAETraining(saes, steps=steps, warmup=0.05, decay=0.5, clip=1.0)
     with quiet_lightning():
-        trainer = lightning.Trainer(
-            max_epochs=1, limit_train_batches=steps, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
-            enable_model_summary=False, enable_progress_bar=False,
-        )  # fmt: skip
+        trainer = plain_trainer(steps, accelerator="cpu", devices=1, enable_progress_bar=False)
         trainer.fit(module, DataLoader(_Stream(truth, batch_size), batch_size=None))
     return [sae.eval().requires_grad_(False) for sae in saes]
 
