@@ -61,6 +61,14 @@ def build(node: DictConfig, *without: str, **extra: object) -> object:
     return instantiate(options, _convert_="all", **extra)
 
 
+def compose_again(config_name: str, **choices: str) -> DictConfig:
+    """This run's configuration with other choices of groups; overrides of the groups chosen anew are left out."""
+    from hydra.core.hydra_config import HydraConfig
+
+    kept = [o for o in HydraConfig.get().overrides.task if o.lstrip("+~").partition("=")[0].partition(".")[0] not in choices]
+    return hydra.compose(config_name, overrides=[*kept, *(f"{group}={name}" for group, name in choices.items())])
+
+
 def plain(node: DictConfig) -> dict:
     """The resolved configuration as plain Python values."""
     return OmegaConf.to_container(node, resolve=True)

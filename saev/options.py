@@ -20,7 +20,7 @@ def check_number(name: str, value: object, *, low: float, high: float = float("i
         raise SaevError(f"{name} must be a number {'>' if above else '>='} {low:g}{upper}, got {value!r}")
 
 
-def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
     """Raise SaevError unless `value` is one of `choices`."""
     if value not in choices:
-        raise SaevError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        raise SaevError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}")

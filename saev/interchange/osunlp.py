@@ -15,7 +15,8 @@ from torch import Tensor
 
 from saev.errors import SaevError
 from saev.interchange.sae_lens import assemble
-from saev.sae.architectures import Architecture, BatchTopK, ReLU, TopK
+from saev.sae.architecture import Architecture
+from saev.sae.architectures import BatchTopK, ReLU, TopK
 from saev.sae.model import SAE
 
 

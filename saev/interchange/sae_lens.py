@@ -17,10 +17,13 @@ from torch import Tensor
 
 from saev.errors import SaevError
 from saev.files import new_directory, write_json
-from saev.sae.architectures import Architecture, BatchTopK, JumpReLU, ReLU, TopK
+from saev.sae.architecture import Architecture
+from saev.sae.architectures import BatchTopK, JumpReLU, ReLU, TopK
 from saev.sae.model import SAE
 
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
+VERSION = "6.0.0"
+"""The first SAELens with this format. A folder that names none is taken for an older one, and its metadata dropped."""
 
 
 def save_sae_lens(sae: SAE, path: str | Path, **metadata: object) -> None:
@@ -46,7 +49,7 @@ def save_sae_lens(sae: SAE, path: str | Path, **metadata: object) -> None:
     }
     config = {
         "d_in": sae.d, "d_sae": sae.d_sae, "dtype": "float32", "device": "cpu", "apply_b_dec_to_input": False,
-        "normalize_activations": "none", "reshape_activations": "none", "metadata": metadata,
+        "normalize_activations": "none", "reshape_activations": "none", "metadata": {"sae_lens_version": VERSION, **metadata},
     }  # fmt: skip
     if isinstance(architecture, TopK):
         config |= {"architecture": "topk", "k": architecture.k, "rescale_acts_by_decoder_norm": False}
@@ -64,7 +67,8 @@ def save_sae_lens(sae: SAE, path: str | Path, **metadata: object) -> None:
 def load_sae_lens(path: str | Path) -> SAE:
     """Read a folder of SAELens: architectures standard, topk, jumprelu, without input normalisation.
 
-    The SAE gets mean 0 and scale 1, its weights taken as they are.
+    The SAE gets mean 0 and scale 1, its weights taken as they are. Where a TopK's codes are scaled by the decoder's
+    norms, which is how SAELens trains them, the norms are folded into the encoder.
 
     Raises:
         SaevError: no such folder, or options that change the formula and are not supported.
@@ -76,7 +80,9 @@ def load_sae_lens(path: str | Path) -> SAE:
         raise SaevError(f"{path}: no SAELens folder there; expected {CONFIG} and {WEIGHTS}")
     config, tensors = json.loads((folder / CONFIG).read_text()), load_file(folder / WEIGHTS)
     for option, supported in (
-        ("normalize_activations", "none"), ("reshape_activations", "none"), ("rescale_acts_by_decoder_norm", False),
+        ("normalize_activations", "none"), ("reshape_activations", "none"),
+        # of folders older than SAELens 6, where a TopK calls itself standard
+        ("activation_fn", "relu"), ("activation_fn_str", "relu"), ("finetuning_scaling_factor", False),
     ):  # fmt: skip
         if config.get(option, supported) != supported:
             raise SaevError(f"{folder / CONFIG}: {option} is {config[option]!r}, only {supported!r} is read")
@@ -88,6 +94,9 @@ def load_sae_lens(path: str | Path) -> SAE:
     }
     if config.get("architecture") not in kinds:
         raise SaevError(f"{folder / CONFIG}: architecture is {config.get('architecture')!r}, only {', '.join(kinds)} are read")
+    if config.get("rescale_acts_by_decoder_norm", False):
+        norms = torch.linalg.vector_norm(tensors["W_dec"].float(), dim=1).clamp(min=1e-8)
+        tensors |= {"W_enc": tensors["W_enc"] * norms, "b_enc": tensors["b_enc"] * norms, "W_dec": tensors["W_dec"] / norms[:, None]}
     subtracts = config.get("apply_b_dec_to_input", True)
     return assemble(kinds[config["architecture"]](), tensors, subtracts_b_dec=subtracts, extra={"theta": tensors.get("threshold")})
 

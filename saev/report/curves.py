@@ -21,7 +21,8 @@ def loss_curves(points: list[dict]) -> Figure:
             count.plot([p["step"] for p in of], [max(p["l0"], 0.1) for p in of], label=name)
         error.set(title="Reconstruction error falls", xlabel="training step", ylabel="squared error / variance", yscale="log")
         count.set(title="Active latents settle", xlabel="training step", ylabel="active latents per patch (L0)", yscale="log")
-        error.legend(title="SAE")
+        if points:  # there are none of baselines
+            error.legend(title="SAE")
     return figure
 
 

@@ -8,10 +8,12 @@ import torch
 
 from saev.errors import SaevError
 from saev.files import new_directory, write_json
-from saev.sae.architectures import ARCHITECTURES
+from saev.sae.architectures import BatchTopK, Gated, JumpReLU, ReLU, TopK
+from saev.sae.baselines import PCA, KMeans, Neurons, RandomDirections, SemiNMF
 from saev.sae.model import SAE
 
 SCHEMA = 1
+ARCHITECTURES = {kind.__name__: kind for kind in (TopK, BatchTopK, ReLU, JumpReLU, Gated, RandomDirections, Neurons, PCA, KMeans, SemiNMF)}
 
 
 def save_sae(sae: SAE, path: str | Path, **facts: object) -> None:

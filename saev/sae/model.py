@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from saev.errors import SaevError
 from saev.precision import use_bf16
-from saev.sae.architectures import Architecture
-from saev.sae.sparse import Codes, bag, owners, to_offsets
+from saev.sae.architecture import Architecture
+from saev.sae.sparse import Codes, bag
 
 
 class SAE(nn.Module):
@@ -19,30 +19,36 @@ class SAE(nn.Module):
         f     = values(pre) where selected, else 0    (n, s)   the codes, by its architecture
         x_hat = scale * (f W_dec + b_dec) + mean      (n, d)
 
-    Rows of W_dec have unit norm, so a code is a length in normalised activation space.
+    Rows of W_dec have unit norm, unless their architecture leaves them free, so a code is a length in
+    normalised activation space.
 
     Args:
         architecture: its options.
         mean: (d,) mean activation. scale: mean norm of the centred activation over sqrt(d).
         seed: of the initial decoder directions.
         precision: of the encoder product; parameters stay float32.
+        shard, shards: hold the latents shard, shard + shards, ... alone (saev.sae.shards), for training
+            a dictionary with several processes; (s,) below is then their number.
     """
 
-    def __init__(self, architecture: Architecture, mean: Float[Tensor, " d"], scale: float, *, seed: int = 0, precision: str = "fp32"):
+    def __init__(
+        self, architecture: Architecture, mean: Float[Tensor, " d"], scale: float, *, seed: int = 0, precision: str = "fp32",
+        shard: int = 0, shards: int = 1,
+    ):  # fmt: skip
         super().__init__()
-        self.architecture, self.precision = architecture, precision
+        self.architecture, self.precision, self.shard, self.shards = architecture, precision, shard, shards
         d = len(mean)
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
         directions = torch.randn(architecture.d_sae, d, generator=torch.Generator().manual_seed(seed))
-        self.W_dec = nn.Parameter(F.normalize(directions, dim=1))
+        self.W_dec = nn.Parameter(F.normalize(directions, dim=1)[shard::shards].clone())
         # The clone keeps the strides of the transpose: each latent's encoder weights lie
         # together in memory, which is how their gradient is computed and used.
         self.W_enc = nn.Parameter(self.W_dec.detach().t().clone())
-        self.b_enc = nn.Parameter(torch.zeros(architecture.d_sae))
+        self.b_enc = nn.Parameter(torch.zeros(len(self.W_dec)))
         self.b_dec = nn.Parameter(torch.zeros(d))
         for name, start in architecture.extra_parameters().items():
-            self.register_parameter(name, nn.Parameter(start))
+            self.register_parameter(name, nn.Parameter(start[shard::shards].clone()))
         for name, start in architecture.extra_buffers().items():
             self.register_buffer(name, start)
 
@@ -73,12 +79,7 @@ class SAE(nn.Module):
     @torch.no_grad()
     def codes(self, x_nd: Float[Tensor, "n d"]) -> Codes:
         """Sparse codes of raw activations, values > 0 only."""
-        pre_ns = self.pre_activations(self.normalise(x_nd))
-        latents, offsets = self.architecture.select(self, pre_ns)
-        tokens = owners(offsets)
-        values = self.architecture.values(self, pre_ns[tokens, latents].float(), latents)
-        fires = values > 0
-        return Codes(values[fires], latents[fires], to_offsets(torch.bincount(tokens[fires], minlength=len(x_nd))))
+        return self.architecture.codes(self, self.pre_activations(self.normalise(x_nd)))
 
     def encode(self, x_nd: Float[Tensor, "n d"]) -> Float[Tensor, "n s"]:
         """Dense codes f (n, s) of raw activations."""
@@ -94,7 +95,14 @@ class SAE(nn.Module):
         return self.decode(self.codes(x_nd))
 
     @torch.no_grad()
+    def point(self, rows_sd: Float[Tensor, "s d"]) -> None:
+        """Make these the decoder rows and, transposed, the encoder."""
+        self.W_dec.copy_(rows_sd)
+        self.W_enc.copy_(rows_sd.t())
+
+    @torch.no_grad()
     def project(self) -> None:
         """After an optimiser step bring decoder rows back to unit norm, and the architecture's own parameters to their range."""
-        self.W_dec.div_(torch.linalg.vector_norm(self.W_dec, dim=1, keepdim=True))
+        if self.architecture.unit_norm:
+            self.W_dec.div_(torch.linalg.vector_norm(self.W_dec, dim=1, keepdim=True))
         self.architecture.project(self)

@@ -8,6 +8,7 @@ from torch import Tensor
 from saev import distributed
 from saev.sae.model import SAE
 from saev.sae.selection import group_by_prefix, select_topk
+from saev.sae.shards import count_shards, local_width, sum_shards
 from saev.sae.sparse import Selection, decode, encode
 
 DENSE_ABOVE = 0.1
@@ -39,33 +40,36 @@ def objective(sae: SAE, x_nd: Tensor, progress: float = 1.0, step: int = 0, dead
     architecture, z_nd = sae.architecture, sae.normalise(x_nd)
     with torch.no_grad():
         pre_ns = sae.pre_activations(z_nd)
-    widths = architecture.widths(step)
-    pairs = _Sparse.of(sae, pre_ns, widths) or _Dense(widths)
+    widths = tuple(local_width(width, sae.shard, sae.shards) for width in architecture.widths(step))
+    pairs = _Sparse.of(sae, pre_ns, widths, progress) or _Dense(widths)
     pre = pairs.encode(sae, z_nd, pre_ns)
     values = architecture.values(sae, pre, pairs.latents)
-    z_hats = pairs.decode(values, sae.W_dec).cumsum(1) + sae.b_dec  # (n, prefix, d), the full dictionary last
+    b_dec = sae.b_dec / sae.shards  # every shard adds its part
+    z_hats = sum_shards(pairs.decode(values, sae.W_dec).cumsum(1) + b_dec, sae.shards)  # (n, prefix, d), the full dictionary last
     mse = (z_nd[:, None] - z_hats).square().mean((0, 2))
-    loss = mse.mean() + architecture.penalty(sae, pre, values, pairs.latents, len(z_nd), progress) / sae.d
+    penalty = architecture.penalty(sae, pre, values, pairs.latents, len(z_nd), progress)
+    loss = mse.mean() + sum_shards(torch.as_tensor(penalty, device=mse.device), sae.shards) / sae.d
     if (gate := architecture.gate(pre)) is not None:
-        by_gate = pairs.decode(gate, sae.W_dec.detach()).sum(1) + sae.b_dec.detach()
+        by_gate = sum_shards(pairs.decode(gate, sae.W_dec.detach()).sum(1) + b_dec.detach(), sae.shards)
         loss = loss + (z_nd - by_gate).square().mean()
-    if architecture.aux_k and dead is not None and dead.any():
-        loss = loss + architecture.aux_weight * _auxiliary(sae, z_nd, pre_ns, (z_nd - z_hats[:, -1]).detach(), dead)
+    n_dead = count_shards(dead.sum(), sae.shards) if architecture.aux_k and dead is not None else 0
+    if n_dead:
+        loss = loss + architecture.aux_weight * _auxiliary(sae, z_nd, pre_ns, (z_nd - z_hats[:, -1]).detach(), dead, int(n_dead))
     active = values.detach() > 0
-    return Objective(loss, mse[-1].detach(), active.sum() / len(z_nd), pairs.any_token(active))
+    return Objective(loss, mse[-1].detach(), count_shards(active.sum(), sae.shards) / len(z_nd), pairs.any_token(active))
 
 
-def _auxiliary(sae: SAE, z_nd: Tensor, pre_ns: Tensor, residual_nd: Tensor, dead: Tensor) -> Tensor:
+def _auxiliary(sae: SAE, z_nd: Tensor, pre_ns: Tensor, residual_nd: Tensor, dead: Tensor, n_dead: int) -> Tensor:
     """||e - e_hat||^2 / ||e||^2, e_hat from the aux_k dead latents with the largest pre-activations; no decoder bias.
 
     The denominator is that of the whole batch over all processes, so that their mean
     gradient is that of one process.
     """
     numbers = dead.nonzero().flatten()
-    chosen, offsets = select_topk(pre_ns[:, numbers], min(sae.architecture.aux_k, len(numbers)))
+    chosen, offsets = select_topk(pre_ns[:, numbers], min(sae.architecture.aux_k, n_dead), sae.shards)
     pairs = Selection(numbers[chosen], offsets, len(z_nd), sae.d_sae)
     values = encode(z_nd, sae.W_enc, sae.b_enc, sae.b_dec, pre_ns, pairs).relu()
-    error = (residual_nd - decode(values, sae.W_dec, pairs)).square().mean()
+    error = (residual_nd - sum_shards(decode(values, sae.W_dec, pairs), sae.shards)).square().mean()
     return error / distributed.mean(residual_nd.square().mean())
 
 
@@ -76,9 +80,9 @@ class _Sparse:
         self.pairs, self.groups, self.latents = pairs, groups, pairs.latents
 
     @classmethod
-    def of(cls, sae: SAE, pre_ns: Tensor, widths: tuple[int, ...]) -> "_Sparse | None":
+    def of(cls, sae: SAE, pre_ns: Tensor, widths: tuple[int, ...], progress: float) -> "_Sparse | None":
         """None if there are too many of them."""
-        latents, offsets = sae.architecture.select_training(sae, pre_ns)
+        latents, offsets = sae.architecture.select_training(sae, pre_ns, progress)
         if len(latents) > DENSE_ABOVE * pre_ns.numel() and not sae.architecture.limited:
             return None
         if len(widths) > 1:

@@ -6,19 +6,25 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from saev import distributed
+from saev.sae.shards import beside_shards
 from saev.sae.sparse import owners, to_offsets
 
 Pairs = tuple[Int[Tensor, " m"], Int[Tensor, " n_plus_1"]]
 """(latents, offsets) as in `Codes`."""
 
 
-def select_topk(pre_ns: Float[Tensor, "n s"], k: int) -> Pairs:
+def select_topk(pre_ns: Float[Tensor, "n s"], k: int, shards: int = 1) -> Pairs:
     """The k largest pre-activations of each token, the negative ones included.
 
-    Keeping them makes every bag k long; their value is 0 and so is their gradient.
+    Keeping them makes every bag k long; their value is 0 and so is their gradient. Of a
+    dictionary in several shards, those of this shard that are among the k largest of all.
     """
-    latents = pre_ns.topk(k, dim=1, sorted=False).indices
-    return latents.flatten(), torch.arange(0, latents.numel() + 1, k, device=pre_ns.device)
+    values, latents = pre_ns.topk(min(k, pre_ns.shape[1]), dim=1, sorted=False)
+    if shards == 1:
+        return latents.flatten(), torch.arange(0, latents.numel() + 1, k, device=pre_ns.device)
+    everyones = beside_shards(values, shards)
+    kept = values >= everyones.topk(min(k, everyones.shape[1]), dim=1).values[:, -1:]
+    return latents[kept], to_offsets(kept.sum(1))
 
 
 def select_above(pre_ns: Float[Tensor, "n s"], threshold: Float[Tensor, "..."] | float) -> Pairs:
@@ -27,8 +33,10 @@ def select_above(pre_ns: Float[Tensor, "n s"], threshold: Float[Tensor, "..."] |
     return latents, to_offsets(torch.bincount(tokens, minlength=len(pre_ns)))
 
 
-def select_batch_topk(pre_ns: Float[Tensor, "n s"], k: int) -> tuple[Pairs, Float[Tensor, ""]]:
+def select_batch_topk(pre_ns: Float[Tensor, "n s"], k: int, shards: int = 1) -> tuple[Pairs, Float[Tensor, ""]]:
     """The k * n largest positive pre-activations of the batch, over all processes, and the smallest of them.
+
+    The processes hold other tokens, or, if the dictionary is in several shards, other latents.
 
     Where several equal the smallest (bf16 has few values) all of them take part; where there
     are fewer positive ones than wanted, all of those, and the smallest is 0. A guess from every 64th value leaves some
@@ -36,9 +44,9 @@ def select_batch_topk(pre_ns: Float[Tensor, "n s"], k: int) -> tuple[Pairs, Floa
     corrected, so the result is exact.
     """
     n, s = pre_ns.shape
-    wanted = k * n * distributed.world()
+    wanted = k * n * distributed.world() // shards
     sample = pre_ns.flatten()[::64][: 2**23].float()
-    guess = sample.kthvalue(max(1, round(len(sample) * (1 - 1.25 * k / s)))).values
+    guess = sample.kthvalue(max(1, round(len(sample) * (1 - 1.25 * k / (s * shards))))).values
     guess = distributed.mean(guess).clamp(min=0)
     for lowest in (guess, torch.zeros_like(guess)):
         places = (pre_ns > lowest).flatten().nonzero().flatten()

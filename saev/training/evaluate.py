@@ -1,7 +1,10 @@
 """How well an SAE reconstructs, and how sparsely."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from saev.activations.store import Store
 from saev.progress import track
@@ -11,38 +14,63 @@ DENSE_ABOVE = 0.01
 """A latent that fires on a larger share of the tokens is called dense."""
 
 
-def evaluate(sae: SAE, store: Store, layer: int, *, batch_size: int = 4096, max_images: int | None = None) -> tuple[dict, np.ndarray]:
-    """Measure `sae` on the patch tokens of `store`, with its full dictionary, in float64.
+def evaluate(
+    saes: Sequence[SAE], store: Store, layer: int, *, batch_size: int = 4096, max_images: int | None = None, device: str = "cpu"
+) -> list[tuple[dict[str, float], np.ndarray]]:
+    """Measure SAEs on the patch tokens of `store`, all on one pass, with their full dictionaries, in float64.
 
         NMSE               sum ||x - x_hat||^2 / sum ||x - mean of this store||^2
         explained variance 1 - NMSE
         L0                 mean number of latents with f > 0
         dead, dense        share of latents that never fire, that fire on more than 1 % of the tokens
+        coherence          mean over latents of the largest cosine of their decoder row with another one
 
     Returns:
-        The metrics, and the density (share of tokens on which it fires) of every latent, (s,).
+        For each SAE its metrics, and the density (share of tokens on which it fires) of every latent, (s,).
     """
-    sae.check_width(store.d, str(store.path))
-    mean, _ = store.normalisation(layer)
-    sse = sse_mean = 0.0
-    fires = np.zeros(sae.d_sae, np.int64)
-    n = 0
+    for sae in saes:
+        sae.check_width(store.d, str(store.path))
+    saes = [sae.to(device) for sae in saes]
+    mean = torch.from_numpy(store.normalisation(layer)[0]).to(device)
+    sse, sse_mean, n = [0.0] * len(saes), 0.0, 0
+    fires = [torch.zeros(sae.d_sae, dtype=torch.int64, device=device) for sae in saes]
     n_images = min(store.n_images, max_images or store.n_images)
     for _, acts in track(store.ordered(layer, n_images=n_images), "evaluate", n_images, size=store.chunk):
-        x = torch.from_numpy(acts).reshape(-1, store.d).float()
+        x = torch.from_numpy(acts).reshape(-1, store.d).to(device).float()
         n += len(x)
         for x_nd in x.split(batch_size):
-            codes = sae.codes(x_nd)
-            sse += (x_nd - sae.decode(codes)).double().square().sum().item()
-            sse_mean += (x_nd.double() - torch.from_numpy(mean)).square().sum().item()
-            fires += torch.bincount(codes.latents, minlength=sae.d_sae).numpy()
-    density = fires / n
+            sse_mean += (x_nd.double() - mean).square().sum().item()
+            for i, sae in enumerate(saes):
+                codes = sae.codes(x_nd)
+                sse[i] += (x_nd - sae.decode(codes)).double().square().sum().item()
+                fires[i] += torch.bincount(codes.latents, minlength=sae.d_sae)
+    return [(_metrics(sae.cpu(), sse[i] / sse_mean, fires[i].cpu().numpy(), n), fires[i].cpu().numpy() / n) for i, sae in enumerate(saes)]
+
+
+def _metrics(sae: SAE, nmse: float, fires: np.ndarray, n: int) -> dict[str, float]:
     metrics = {
-        "nmse": sse / sse_mean,
-        "explained_variance": 1 - sse / sse_mean,
+        "nmse": nmse,
+        "explained_variance": 1 - nmse,
         "l0": fires.sum() / n,
         "dead": (fires == 0).mean(),
-        "dense": (density > DENSE_ABOVE).mean(),
+        "dense": (fires / n > DENSE_ABOVE).mean(),
+        "coherence": coherence(sae.W_dec),
         "n_tokens": n,
     }
-    return {key: float(value) for key, value in metrics.items()}, density
+    return {key: float(value) for key, value in metrics.items()}
+
+
+def coherence(W_dec: Tensor, block: int = 4096) -> float:
+    """Mean over the rows of the largest cosine with another row, (s, d) -> a number; 0 for a single row.
+
+    Near 1 means that the dictionary says many things twice; random rows of width d have about sqrt(2 ln s / d).
+    """
+    if len(W_dec) == 1:
+        return 0.0
+    rows = torch.nn.functional.normalize(W_dec.detach(), dim=1)
+    total = 0.0
+    for first in range(0, len(rows), block):
+        cosines = rows[first : first + block] @ rows.T
+        cosines.diagonal(first).fill_(-1)  # with itself
+        total += cosines.max(1).values.double().sum().item()
+    return total / len(rows)

@@ -1,9 +1,6 @@
 """One run of the training: the stream, the members, the trainer, resume."""
 
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +10,16 @@ from torch.utils.data import DataLoader
 
 from saev.activations.store import Store
 from saev.activations.stream import ActivationStream
-from saev.options import check_int, check_number
-from saev.sae.architectures import Architecture
+from saev.errors import SaevError
+from saev.options import check_choice, check_int, check_number
+from saev.sae.architecture import Architecture, Trained
 from saev.sae.model import SAE
+from saev.training.latents import LatentParallel, whole
 from saev.training.module import SAETraining
+from saev.training.trainer import Resumable, TrainingBar, plain_trainer, quiet_lightning
+
+LAST = "last.ckpt"
+"""The checkpoint in the working directory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +61,11 @@ class Activations(lightning.LightningDataModule):
         self.store, self.layer, self.options, self.seed = store, layer, options, seed
 
     def train_dataloader(self) -> DataLoader:
+        trainer = self.trainer
+        own = {} if isinstance(trainer.strategy, LatentParallel) else {"rank": trainer.global_rank, "world": trainer.world_size}
         stream = ActivationStream(
             self.store, self.layer, batch_size=self.options.batch_size, window=self.options.window, seed=self.seed,
-            start=self.trainer.global_step, rank=self.trainer.global_rank, world=self.trainer.world_size,
+            start=trainer.global_step, **own,
         )  # fmt: skip
         return DataLoader(stream, batch_size=None)
 
@@ -76,65 +81,61 @@ def fit(
     accelerator: str = "auto",
     devices: int | str = "auto",
     num_nodes: int = 1,
+    parallel: str = "batch",
     progress: bool = False,
 ) -> tuple[list[SAE], list[dict[str, float]]]:
-    """Train one SAE per architecture on `store` and return them with their loss curve.
+    """Train one SAE per architecture on `store`, or fit it if it is a baseline, and return them with their loss curve.
 
     Args:
         layer: which recorded layer.
-        seed: of the initial directions and of the shuffle; each member gets the directions it would get alone.
+        seed: of the initial directions and of the shuffle; each member gets what it would get alone.
         working: directory for checkpoints. If a run dies, the next one with the same `working`
             continues from the last of them and ends in the same bytes.
         accelerator, devices, num_nodes: Lightning's; `auto` takes what is there.
+        parallel: what several devices divide among them: the tokens of each "batch", or the "latents", for
+            dictionaries larger than one device. The SAEs are whole on the first process only.
+
+    Raises:
+        SaevError: fewer activations than latents that are initialised from them; a loss that is not finite.
     """
+    check_choice("machine.parallel", parallel, ("batch", "latents"))
     mean, scale = store.normalisation(layer)
-    precision = options.precision
-    saes = [SAE(a, torch.from_numpy(mean), scale, seed=seed, precision=precision) for a in architectures]
-    module = SAETraining(saes, steps=options.steps, warmup=options.warmup, decay=options.decay, clip=options.clip)
-    last = working / "last.ckpt"
     with quiet_lightning():
         trainer = plain_trainer(
-            options.steps, accelerator=accelerator, devices=devices, num_nodes=num_nodes, enable_progress_bar=progress,
-            callbacks=[Resumable(last, options.checkpoint_every), *([_bar()] if progress else [])],
+            options.steps, accelerator=accelerator, devices=devices, num_nodes=num_nodes,
+            strategy=LatentParallel() if parallel == "latents" else "auto",
+            callbacks=[Resumable(working / LAST, options.checkpoint_every), *([TrainingBar(options.batch_size)] if progress else [])],
         )  # fmt: skip
-        trainer.fit(module, Activations(store, layer, options, seed), ckpt_path=last if last.exists() else None, weights_only=True)
-    return [sae.cpu().eval().requires_grad_(False) for sae in saes], module.curve
+        saes = []
+        for architecture in architectures:
+            split = parallel == "latents" and isinstance(architecture, Trained)
+            if split and architecture.optimizer == "muon":
+                raise SaevError("sae.optimizer must be adam where machine.parallel is latents: muon needs whole matrices")
+            place = {"shard": trainer.global_rank, "shards": trainer.world_size} if split else {}
+            saes.append(SAE(architecture, torch.from_numpy(mean), scale, seed=seed, precision=options.precision, **place))
+        initialise(saes, store, layer, options.window, seed)
+        trained = [i for i, architecture in enumerate(architectures) if isinstance(architecture, Trained)]
+        curve = train([saes[i] for i in trained], trainer, Activations(store, layer, options, seed), options, working) if trained else []
+    saes = [whole(sae).eval().requires_grad_(False) for sae in saes]
+    return saes, [{**point, "sae": trained[int(point["sae"])]} for point in curve]
 
 
-def plain_trainer(steps: int, **options: object) -> lightning.Trainer:
-    """A trainer of so many steps that writes nothing by itself and takes the batches as they come."""
-    return lightning.Trainer(
-        max_epochs=1, limit_train_batches=steps, logger=False, enable_checkpointing=False, enable_model_summary=False,
-        use_distributed_sampler=False, **options,
-    )  # fmt: skip
+def train(saes: list[SAE], trainer: lightning.Trainer, data: Activations, options: Training, working: Path) -> list[dict[str, float]]:
+    """Take all steps, from the last checkpoint if there is one, and return the loss curve."""
+    module = SAETraining(saes, steps=options.steps, warmup=options.warmup, decay=options.decay, clip=options.clip)
+    last = working / LAST
+    trainer.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=True)
+    return module.curve
 
 
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Without Lightning's announcements of the hardware that it did not find, and what is not so here."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        # Lightning 2.6 against torch 2.14; nothing of ours.
-        warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated.*")
-        # Our stream reads ahead in a thread of its own; worker processes would only copy.
-        warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        # It is resumable: it starts at the trainer's step.
-        warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")
-        yield
-
-
-class Resumable(lightning.Callback):
-    """Keep one checkpoint, replaced atomically. (ModelCheckpoint names a new file each time and deletes the old.)"""
-
-    def __init__(self, path: Path, every: int):
-        self.path, self.every = path, every
-
-    def on_train_batch_end(self, trainer: lightning.Trainer, *_) -> None:
-        if trainer.global_step % self.every == 0:
-            trainer.save_checkpoint(self.path)
-
-
-def _bar() -> lightning.Callback:
-    from lightning.pytorch.callbacks import RichProgressBar
-
-    return RichProgressBar()
+def initialise(saes: Sequence[SAE], store: Store, layer: int, window: int, seed: int) -> None:
+    """Show each SAE as many activations of the store as it wants to start from."""
+    for sae in saes:
+        architecture, z_md = sae.architecture, torch.zeros(0, sae.d)
+        if architecture.sample_size:
+            available = int(ActivationStream(store, layer, batch_size=1).counts.sum())
+            if available < architecture.d_sae:
+                raise SaevError(f"{store.path}: {available} activations are too few to initialise sae.d_sae={architecture.d_sae} latents")
+            stream = ActivationStream(store, layer, batch_size=min(available, architecture.sample_size), window=window, seed=seed)
+            z_md = sae.normalise(next(iter(stream)))
+        architecture.initialise(sae, z_md, seed)

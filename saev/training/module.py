@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from saev import distributed
 from saev.errors import SaevError
 from saev.sae.model import SAE
-from saev.sae.objectives import objective
+from saev.sae.objectives import Objective, objective
+from saev.sae.shards import count_shards
+from saev.training.optimizer import optimizer
 
 LOG_EVERY = 20
 """Steps between points of the loss curve."""
@@ -30,7 +32,7 @@ class SAETraining(lightning.LightningModule):
         clip: largest norm of one SAE's gradient.
 
     Attributes:
-        curve: one record {step, sae, loss, mse, l0} per member and LOG_EVERY steps; part of the
+        curve: one record {step, sae, loss, mse, l0, dead} per member and LOG_EVERY steps; part of the
             checkpoint, so that a resumed run continues it.
     """
 
@@ -50,29 +52,33 @@ class SAETraining(lightning.LightningModule):
     def training_step(self, x_nd: Tensor, batch_idx: int) -> Tensor:
         step = self.global_step
         results = []
-        for sae, idle in zip(self.saes, self.idle, strict=True):
+        for i, (sae, idle) in enumerate(zip(self.saes, self.idle, strict=True)):
             dead = idle > sae.architecture.dead_after
-            results.append(objective(sae, x_nd, step / self.steps, step, dead))
-            self._track(idle, results[-1].fired, len(x_nd))
+            result = objective(sae, x_nd, step / self.steps, step, dead)
+            if not torch.isfinite(result.loss):
+                raise SaevError(f"training: loss of SAE {i} ({sae.architecture}) is {result.loss.item()} at step {step}")
+            results.append(result)
+            self._track(sae, idle, result.fired, len(x_nd))
         if step % LOG_EVERY == 0 or step == self.steps - 1:
-            for i, (loss, mse, l0, _) in enumerate(results):
-                if not torch.isfinite(loss):
-                    raise SaevError(f"training: loss of SAE {i} ({self.saes[i].architecture}) is {loss.item()} at step {step}")
-                record = {"step": step, "sae": i, "loss": loss.item(), "mse": mse.item(), "l0": l0.item()}
-                self.curve.append({key: float(f"{value:.6g}") for key, value in record.items()})
-            if self.trainer.progress_bar_callback is not None:
-                self.log_dict({"NMSE": results[0].mse, "L0": results[0].l0}, prog_bar=True)
+            self._record(step, results)
         return torch.stack([result.loss for result in results]).sum()
 
+    def _record(self, step: int, results: list[Objective]) -> None:
+        for i, (sae, (loss, mse, l0, _), idle) in enumerate(zip(self.saes, results, self.idle, strict=True)):
+            dead = count_shards((idle > sae.architecture.dead_after).sum(), sae.shards) / sae.architecture.d_sae
+            record = {"step": step, "sae": i, "loss": loss.item(), "mse": mse.item(), "l0": l0.item(), "dead": dead.item()}
+            self.curve.append({key: float(f"{value:.6g}") for key, value in record.items()})
+
     @staticmethod
-    def _track(idle: Tensor, fired: Tensor, n: int) -> None:
-        idle.add_(n * distributed.world()).masked_fill_(distributed.total(fired.int()) > 0, 0)
+    def _track(sae: SAE, idle: Tensor, fired: Tensor, n: int) -> None:
+        if sae.shards == 1:  # else the processes see the same tokens, each with its own latents
+            n, fired = n * distributed.world(), distributed.total(fired.int()) > 0
+        idle.add_(n).masked_fill_(fired, 0)
 
     def configure_optimizers(self) -> dict:
-        groups = [{"params": list(sae.parameters()), "lr": sae.architecture.lr} for sae in self.saes]
-        optimizer = torch.optim.Adam(groups, fused=True)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        adam = optimizer(self.saes)
+        schedule = torch.optim.lr_scheduler.LambdaLR(adam, self._rate)
+        return {"optimizer": adam, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _rate(self, step: int) -> float:
         """Multiplier of the learning rate: linear warm-up, constant, linear decay to 0."""
@@ -82,7 +88,7 @@ class SAETraining(lightning.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         for sae in self.saes:
-            nn.utils.clip_grad_norm_(sae.parameters(), self.clip)
+            _clip(sae, self.clip)
 
     def optimizer_step(self, *args, **kwargs) -> None:
         super().optimizer_step(*args, **kwargs)
@@ -96,3 +102,14 @@ class SAETraining(lightning.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         self.curve = checkpoint["curve"]
+
+
+def _clip(sae: SAE, limit: float) -> None:
+    """Scale the gradient of one SAE, all its shards together, to a norm of at most `limit`."""
+    if sae.shards == 1:
+        nn.utils.clip_grad_norm_(sae.parameters(), limit)
+        return
+    sae.b_dec.grad = distributed.total(sae.b_dec.grad)  # all shards have it, each with its part of the gradient
+    own = nn.utils.get_total_norm([p.grad for p in sae.parameters() if p is not sae.b_dec])
+    norm = (distributed.total(own.square()) + sae.b_dec.grad.square().sum()).sqrt()
+    nn.utils.clip_grads_with_norm_(sae.parameters(), limit, norm)

@@ -17,10 +17,10 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from saev.errors import SaevError
 from saev.options import check_int, check_number
-from saev.sae.architectures import Architecture
+from saev.sae.architecture import Architecture
 from saev.sae.model import SAE
-from saev.training.fit import plain_trainer, quiet_lightning
 from saev.training.module import SAETraining
+from saev.training.trainer import plain_trainer, quiet_lightning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ def train_on(truth: Truth, architectures: Sequence[Architecture], *, steps: int,
     saes = [SAE(architecture, mean, scale, seed=seed) for architecture in architectures]
     module = SAETraining(saes, steps=steps, warmup=0.05, decay=0.5, clip=1.0)
     with quiet_lightning():
-        trainer = plain_trainer(steps, accelerator="cpu", devices=1, enable_progress_bar=False)
+        trainer = plain_trainer(steps, accelerator="cpu", devices=1)
         trainer.fit(module, DataLoader(_Stream(truth, batch_size), batch_size=None))
     return [sae.eval().requires_grad_(False) for sae in saes]
 

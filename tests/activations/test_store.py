@@ -113,7 +113,7 @@ def test_missing_images_reach_no_reader(damaged):
 def test_an_sae_is_measured_and_encoded_without_them(damaged, tmp_path):
     mean, scale = damaged.normalisation(1)
     sae = SAE(TopK(d_sae=48, k=4), torch.from_numpy(mean), scale)
-    metrics, _ = evaluate(sae, damaged, 1)
+    ((metrics, _),) = evaluate([sae], damaged, 1)
     assert metrics["n_tokens"] == 17 * 24 and np.isfinite(metrics["nmse"])
     encode_store(sae, damaged, 1, tmp_path / "codes.safetensors")
     split = load_split(tmp_path / "codes.safetensors", damaged)

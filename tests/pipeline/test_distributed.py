@@ -19,13 +19,15 @@ def acts(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "parallel"),
     [
-        ["sae=batchtopk", "sae.k=6", "+sae.dead_after=2000", "sae.aux_k=16"],
-        ["sae=jumprelu", "sae.theta=0.05", "sae.beside=[{l0: 0.1}]"],
+        (["sae=batchtopk", "sae.k=6", "+sae.dead_after=2000", "sae.aux_k=16"], "batch"),
+        (["sae=jumprelu", "sae.theta=0.05", "sae.beside=[{l0: 0.1}]"], "batch"),
+        (["sae=batchtopk", "sae.k=6", "+sae.dead_after=2000", "sae.aux_k=16", "sae.prefixes=[32]"], "latents"),
+        (["sae=relu", "sae.l1=4", "+sae.unit_norm=false", "sae.beside=[{l1: 1}]"], "latents"),
     ],
 )
-def test_two_processes_equal_one(acts, options):
+def test_two_processes_equal_one(acts, options, parallel):
     common = [
         *TINY,
         *options,
@@ -38,7 +40,7 @@ def test_two_processes_equal_one(acts, options):
     results = []
     for devices in (1, 2):
         name = f"sae.name=with{devices}"
-        result = run(acts, "train", *common, name, f"machine.devices={devices}")
+        result = run(acts, "train", *common, name, f"machine.devices={devices}", f"machine.parallel={parallel}")
         assert result.returncode == 0, result.stderr
         folder = acts / f"data/sae/mosaic-timm-with{devices}"
         curve = json.loads((acts / f"results/train/mosaic-timm-with{devices}/curve.json").read_text())

@@ -67,3 +67,15 @@ def test_killed_stages_continue_to_the_same_bytes(undisturbed, tmp_path):
     assert result.returncode == 0, result.stderr
     assert digest(tmp_path) == digest(undisturbed)
     assert not any((tmp_path / ".scratch").rglob("*.*"))  # resumable state is gone once it is of no use
+
+
+def test_a_dictionary_in_shards_continues_to_the_same_bytes(undisturbed):
+    shards = [*TRAIN, "trainer.steps=120", "machine.devices=2", "machine.parallel=latents", "machine.accelerator=cpu"]
+    assert run(undisturbed, "train", *shards, "sae.name=whole").returncode == 0
+    kill_when(undisturbed, "train", [*shards, "sae.name=broken"], lambda: list(undisturbed.glob(".scratch/train/*/last.ckpt")))
+    other = run(undisturbed, "train", *shards, "sae.name=broken", "machine.devices=1")
+    assert other.returncode == 1 and "had its latents on 2 devices, this one has 1; set machine.devices" in other.stderr
+    assert run(undisturbed, "train", *shards, "sae.name=broken").returncode == 0
+    whole, broken = (undisturbed / f"data/sae/mosaic-timm-{name}/sae/sae.safetensors" for name in ("whole", "broken"))
+    assert whole.read_bytes() == broken.read_bytes()
+    assert not any((undisturbed / ".scratch").rglob("*.*"))

@@ -70,8 +70,44 @@ def test_stages_agree_with_each_other(finished):
         assert image.relative_to(finished / "report").as_posix() in page
 
 
-def test_a_second_study_gives_the_same_bytes(finished, tmp_path):
-    def digest(cwd):
-        return {p.relative_to(cwd).as_posix(): hashlib.md5(p.read_bytes()).hexdigest() for p in sorted(cwd.rglob("*")) if p.is_file()}
+def beginnings(finished: Path, cwd: Path) -> Path:
+    """A place to train in, with the activations and the head of the finished study."""
+    (cwd / "data").mkdir(parents=True)
+    for made in ("acts", "head"):
+        (cwd / "data" / made).symlink_to(finished / "data" / made)
+    return cwd
 
-    assert digest(study(tmp_path)) == digest(finished)
+
+def digest(cwd: Path, *folders: str) -> dict[str, str]:
+    files = (p for folder in folders for p in sorted((cwd / folder).rglob("*")) if p.is_file())
+    return {p.relative_to(cwd).as_posix(): hashlib.md5(p.read_bytes()).hexdigest() for p in files}
+
+
+def test_a_second_study_gives_the_same_bytes(finished, tmp_path):
+    assert digest(study(tmp_path), ".") == digest(finished, ".")
+
+
+def test_cells_trained_together_have_the_bytes_of_cells_trained_alone(finished, tmp_path):
+    common = [*TINY, "trainer.steps=30", "trainer.batch_size=128"]
+    together, alone = (beginnings(finished, tmp_path / name) for name in ("together", "alone"))
+    # Options of one SAE are its own: relu's do not reach the cells beside it.
+    relu = ["sae=relu", "sae.d_sae=64", "sae.beside=[{l1: 1}]"]
+    for cwd, overrides in ((together, [*relu, "together=[topk,random]"]), (alone, relu), (alone, ["sae=topk"]), (alone, ["sae=random"])):
+        result = run(cwd, "train", *common, *overrides)
+        assert result.returncode == 0, result.stderr
+    assert digest(together, "data/sae", "results") == digest(alone, "data/sae", "results")
+    assert len(digest(together, "data/sae")) == 3 + 3 + 3 + 2
+
+
+def test_a_baseline_goes_through_every_stage(finished, tmp_path):
+    cwd = beginnings(finished, tmp_path)
+    (cwd / "results").mkdir()
+    for made in ("extract", "head"):
+        (cwd / "results" / made).symlink_to(finished / "results" / made)
+    for stage in ("train", "features", "probe", "intervene"):
+        result = run(cwd, stage, "sae=pca", "sae.d_sae=32", *STAGES[stage if stage == "intervene" else "features"])
+        assert result.returncode == 0 and result.stderr == "", f"{stage}: {result.stderr}"
+    assert read(cwd / "results/train/mosaic-timm-pca/metrics.json")["val"]["nmse"] < 1
+    assert read(cwd / "results/train/mosaic-timm-pca/curve.json") == []
+    report = run(cwd, "report", "study.backbones=[timm]", "study.saes=[pca]")
+    assert report.returncode == 0 and report.stderr == "", report.stderr

@@ -23,6 +23,8 @@ def build(architecture, *, bias=0.0, dtype=torch.float64):
         for parameter in (sae.W_enc, sae.b_enc, sae.b_dec):
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator).to(dtype))
         sae.b_enc.add_(bias)
+        if not architecture.unit_norm:
+            sae.W_dec.mul_(0.5 + torch.rand(S, 1, generator=generator).to(dtype))
         for name in architecture.extra_parameters():
             parameter = sae.get_parameter(name)
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator).to(dtype)).abs_()
@@ -55,16 +57,17 @@ def dense_loss(sae, x, progress, dead):
     """The whole loss and the full dictionary's error."""
     a, (z, pre, f, z_hat) = sae.architecture, dense(sae, x)
     errors = [(z - f[:, :m] @ sae.W_dec[:m] - sae.b_dec).square().sum(1).mean() / D for m in (*a.prefixes, S)]
-    loss = sum(errors) / len(errors)
+    loss, lengths = sum(errors) / len(errors), 1 if a.unit_norm else sae.W_dec.square().sum(1).sqrt()
     if isinstance(a, ReLU):
-        loss = loss + a.l1 * min(progress / a.l1_warmup, 1) * f.sum(1).mean() / D
+        loss = loss + a.l1 * min(progress / a.l1_warmup, 1) * (f * lengths).sum(1).mean() / D
     if isinstance(a, JumpReLU):
         near = (pre - sae.theta).abs() < a.bandwidth / 2
         steps = (pre > sae.theta) + (near / -a.bandwidth).detach() * (sae.theta - sae.theta.detach())
         loss = loss + a.l0 * min(progress / a.l0_warmup, 1) * steps.sum(1).mean() / D
     if isinstance(a, Gated):
         gate = pre.relu() @ sae.W_dec.detach() + sae.b_dec.detach()
-        loss = loss + (a.l1 * min(progress / a.l1_warmup, 1) * pre.relu().sum(1).mean() + (z - gate).square().sum(1).mean()) / D
+        l1 = a.l1 * min(progress / a.l1_warmup, 1) * (pre.relu() * lengths).sum(1).mean()
+        loss = loss + (l1 + (z - gate).square().sum(1).mean()) / D
     if a.aux_k and dead.any():
         e, among = (z - z_hat).detach(), torch.where(dead, pre, -torch.inf)
         kept = torch.where(among >= among.topk(min(a.aux_k, int(dead.sum()))).values[:, -1:], pre, 0).relu()
@@ -85,6 +88,10 @@ ARCHITECTURES = [
     (JumpReLU(d_sae=S, l0=0.4, l0_warmup=0.5, theta=0.1, bandwidth=0.8, prefixes=(7,), aux_k=4), -6.0),
     (Gated(d_sae=S, l1=0.3, l1_warmup=0.5), 0.0),
     (Gated(d_sae=S, l1=0.3, l1_warmup=0.5, prefixes=(7,), aux_k=4), -6.0),
+    (TopK(d_sae=S, k=5, unit_norm=False), 0.0),
+    (ReLU(d_sae=S, l1=0.3, l1_warmup=0.5, unit_norm=False), -6.0),
+    (ReLU(d_sae=S, l1=0.3, l1_warmup=0.5, unit_norm=False), 0.0),
+    (Gated(d_sae=S, l1=0.3, l1_warmup=0.5, unit_norm=False), -6.0),
 ]
 
 
@@ -167,6 +174,34 @@ def test_batch_topk_keeps_a_running_threshold():
         running += 0.25 * (value - running)
     assert sae.threshold.item() == pytest.approx(running, rel=1e-5)
     assert 3 < (sae.encode(x) > 0).sum(1).float().mean() < 7  # about k, without looking at the batch
+
+
+@pytest.mark.parametrize("kind", [TopK, BatchTopK])
+def test_k_anneals_from_k_start_to_k(kind):
+    a = kind(d_sae=S, k=4, k_start=20, k_anneal=0.5)
+    assert [a.k_after(p) for p in (0, 0.125, 0.25, 0.5, 1)] == [20, 16, 12, 4, 4]
+    sae, x = build(a)
+    sae.b_enc.data += 50  # all are positive, so that every place is taken
+    assert [objective(sae, x, progress).l0.item() for progress in (0, 0.25, 1)] == [20, 12, 4]
+    assert kind(d_sae=S, k=4).k_after(0) == 4
+
+
+def test_directions_start_from_data():
+    x = torch.randn(S, D, generator=torch.Generator().manual_seed(1))
+    for share in (0.0, 0.8, 1.0):
+        a = TopK(d_sae=S, k=4, data_init=share)
+        sae, random = (SAE(a, torch.zeros(D), 1.0, seed=5) for _ in range(2))
+        a.initialise(sae, x, 0)
+        expected = share * x / x.norm(dim=1, keepdim=True) + (1 - share) * random.W_dec
+        torch.testing.assert_close(sae.W_dec, expected / expected.norm(dim=1, keepdim=True))
+        assert torch.equal(sae.W_enc, sae.W_dec.T) and sae.W_enc.data_ptr() != sae.W_dec.data_ptr()
+
+
+def test_free_decoder_rows_stay_as_they_are():
+    sae, _ = build(TopK(d_sae=S, k=4, unit_norm=False))
+    before = sae.W_dec.clone()
+    sae.project()
+    assert torch.equal(sae.W_dec, before)
 
 
 def test_random_prefixes_follow_their_distribution():
@@ -266,6 +301,10 @@ def test_damaged_or_foreign_checkpoints_are_one_line(tmp_path):
         (lambda: JumpReLU(d_sae=8, bandwidth=0), "sae.bandwidth must be a number > 0, got 0"),
         (lambda: Gated(d_sae=8, l1=-2), "sae.l1 must be a number >= 0, got -2"),
         (lambda: TopK(d_sae=8, k=2, aux_k=9), r"sae.aux_k must be an integer in \[0, 8\], got 9"),
+        (lambda: TopK(d_sae=8, k=4, k_start=3), r"sae.k_start must be an integer in \[4, 8\], got 3"),
+        (lambda: TopK(d_sae=8, k=4, data_init=1.5), "sae.data_init must be a number >= 0 and <= 1, got 1.5"),
+        (lambda: TopK(d_sae=8, k=4, optimizer="sgd"), "sae.optimizer must be one of adam, muon, got 'sgd'"),
+        (lambda: TopK(d_sae=8, k=4, unit_norm="no"), "sae.unit_norm must be one of True, False, got 'no'"),
         (lambda: TopK(d_sae=8, k=2, lr=0), "sae.lr must be a number > 0, got 0"),
     ],
 )

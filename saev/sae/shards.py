@@ -1,0 +1,45 @@
+"""One dictionary spread over several processes: process r of w holds the latents r, r + w, r + 2 w, ...
+
+Every process sees the same tokens, computes the pre-activations and codes of its own latents, and
+only sums of reconstructions (n, d) and the values that compete for a place are exchanged: never
+weights, gradients or (n, s) pre-activations. (Interleaved and not in blocks, because with Matryoshka prefixes
+the first latents fire most.)
+
+The sums are what Megatron-LM (Shoeybi et al. 2019, arXiv 1909.08053, section 3) calls g: all processes
+add their parts going forward; going backward each takes the gradient as it is.
+"""
+
+import torch
+from torch import Tensor
+
+from saev import distributed
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, part):
+        return distributed.total(part)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad
+
+
+def sum_shards(part: Tensor, shards: int) -> Tensor:
+    """The sum of all shards' parts; the part itself when there is but one shard."""
+    return _Sum.apply(part) if shards > 1 else part
+
+
+def count_shards(part: Tensor, shards: int) -> Tensor:
+    """The same for what has no gradient."""
+    return distributed.total(part) if shards > 1 else part
+
+
+def beside_shards(part_nk: Tensor, shards: int) -> Tensor:
+    """The columns of all shards, (n, k) each, side by side: (n, k * shards)."""
+    return distributed.gather(part_nk.T.flatten()).view(-1, len(part_nk)).T if shards > 1 else part_nk
+
+
+def local_width(width: int, shard: int, shards: int) -> int:
+    """How many of the first `width` latents a shard holds."""
+    return len(range(shard, width, shards))

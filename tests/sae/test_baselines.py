@@ -1,0 +1,98 @@
+"""Baselines against scikit-learn, scipy and what they are by definition."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import nnls
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.decomposition import PCA as SklearnPCA
+
+from saev.errors import SaevError
+from saev.sae import PCA, SAE, KMeans, Neurons, RandomDirections, SemiNMF, TopK, load_sae, save_sae
+from saev.training import Training, evaluate, fit
+
+D = 24
+
+
+def fitted(stores, working, *architectures):
+    options = Training(steps=5, batch_size=64, window=4, precision="fp32")
+    return fit(architectures, stores["train"], layer=2, options=options, seed=3, working=working, accelerator="cpu", devices=1)
+
+
+def data(store):
+    return torch.from_numpy(store.patches(2, 0, store.n_images)).flatten(0, 1).float()
+
+
+def test_pca_is_that_of_scikit_learn(stores, tmp_path):
+    (sae,), curve = fitted(stores, tmp_path, PCA(d_sae=10))
+    train, val = data(stores["train"]), data(stores["val"])
+    reference = SklearnPCA(5).fit(train.double())
+    expected = reference.inverse_transform(reference.transform(val.double()))
+    np.testing.assert_allclose(sae(val), expected, atol=1e-3)
+    f = sae.encode(val)
+    np.testing.assert_allclose((f[:, ::2] - f[:, 1::2]).abs(), np.abs(reference.transform(val.double()) / sae.scale.item()), atol=1e-3)
+    assert curve == [] and (f[:, ::2] * f[:, 1::2] == 0).all()
+
+
+def test_neurons_are_the_axes_and_reconstruct_exactly(stores, tmp_path):
+    (sae,), _ = fitted(stores, tmp_path, Neurons(d_sae=2 * D))
+    x = data(stores["val"])
+    torch.testing.assert_close(sae(x), x, atol=1e-5, rtol=1e-5)
+    z, f = sae.normalise(x), sae.encode(x)
+    torch.testing.assert_close(f[:, ::2], z.relu())
+    torch.testing.assert_close(f[:, 1::2], (-z).relu())
+    for kind, d_sae in ((Neurons, 2 * D - 2), (PCA, 2 * D + 2), (PCA, 7)):
+        with pytest.raises(SaevError, match=f"sae.d_sae must be even and at most twice the width of the activations, 48.*got {d_sae}"):
+            fitted(stores, tmp_path, kind(d_sae=d_sae))
+
+
+def test_kmeans_codes_are_the_nearest_centroids(stores, tmp_path):
+    (sae,), _ = fitted(stores, tmp_path, KMeans(d_sae=8))
+    centroids = sae.W_enc.T
+    x = data(stores["val"])
+    z, f = sae.normalise(x), sae.encode(x)
+    nearest = torch.cdist(z, centroids).argmin(1)
+    assert torch.equal(f.argmax(1), nearest) and ((f > 0).sum(1) == 1).all()
+    torch.testing.assert_close(sae(x), centroids[nearest] * sae.scale + sae.mean, atol=1e-4, rtol=1e-4)
+    # As good as scikit-learn's own clustering of the same activations.
+    reference = MiniBatchKMeans(8, n_init=3, random_state=0).fit(sae.normalise(data(stores["train"])).numpy())
+    ours = (z - centroids[nearest]).square().sum().item()
+    assert ours < 1.1 * -reference.score(z.numpy())
+
+
+def test_semi_nmf_codes_solve_non_negative_least_squares(stores, tmp_path):
+    (sae,), _ = fitted(stores, tmp_path, SemiNMF(d_sae=30, rounds=20, iterations=400))
+    x = data(stores["val"])
+    z, f = sae.normalise(x).double(), sae.encode(x)
+    for i in range(0, len(x), 19):
+        _, least = nnls(sae.W_dec.T.double().numpy(), z[i].numpy())
+        error, energy = (z[i] - f[i].double() @ sae.W_dec.double()).square().sum().item(), z[i].square().sum().item()
+        assert error == pytest.approx(least**2, abs=1e-3 * energy)
+    torch.testing.assert_close(sae.encode(x[:7]), f[:7], rtol=1e-2, atol=1e-3)  # whatever else is in the batch
+    before = fitted(stores, tmp_path, SemiNMF(d_sae=30, rounds=1, iterations=400))[0][0]
+    assert evaluate([sae], stores["val"], 2)[0][0]["nmse"] < 0.9 * evaluate([before], stores["val"], 2)[0][0]["nmse"]
+
+
+def test_random_directions_are_an_untrained_topk(stores, tmp_path):
+    (sae, _), curve = fitted(stores, tmp_path, RandomDirections(d_sae=64, k=6), TopK(d_sae=64, k=6))
+    untrained = SAE(TopK(d_sae=64, k=6), sae.mean, sae.scale.item(), seed=3)
+    x = data(stores["val"])
+    assert torch.equal(sae.encode(x), untrained.encode(x))
+    assert {point["sae"] for point in curve} == {1}  # the other one of the two was trained
+
+
+@pytest.mark.parametrize(
+    "architecture", [PCA(d_sae=10), Neurons(d_sae=2 * D), KMeans(d_sae=8), SemiNMF(d_sae=12), RandomDirections(d_sae=16, k=2)]
+)
+def test_checkpoints_and_second_fits_are_the_same(architecture, stores, tmp_path):
+    (sae,), _ = fitted(stores, tmp_path, architecture)
+    (again,), _ = fitted(stores, tmp_path, architecture)
+    save_sae(sae, tmp_path / "sae")
+    loaded, x = load_sae(tmp_path / "sae"), data(stores["val"])
+    assert loaded.architecture == architecture
+    assert torch.equal(loaded.encode(x), sae.encode(x)) and torch.equal(again.encode(x), sae.encode(x))
+
+
+def test_too_small_a_sample_is_named():
+    with pytest.raises(SaevError, match="sae.n_sample must be an integer >= 50, got 20"):
+        KMeans(d_sae=50, n_sample=20)

@@ -1,0 +1,67 @@
+"""A dictionary in two processes has the loss and the gradients of one."""
+
+import os
+from datetime import timedelta
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from saev.sae.objectives import objective
+from saev.sae.shards import local_width
+from tests.sae.test_sae import ARCHITECTURES, S, build
+
+
+def shard_of(tensor, shard):
+    """A shard's part of a parameter of the whole; b_dec is not divided."""
+    dim = next((i for i, length in enumerate(tensor.shape) if length == S), None)
+    return tensor if dim is None else tensor.movedim(dim, 0)[shard::2].movedim(0, dim)
+
+
+def work(shard, store, results):
+    dist.init_process_group("gloo", store=dist.FileStore(store, 2), rank=shard, world_size=2, timeout=timedelta(seconds=60))
+    out = []
+    for architecture, bias in ARCHITECTURES:
+        whole, x = build(architecture, bias=bias)
+        sae = type(whole)(architecture, whole.mean, whole.scale.item(), shard=shard, shards=2).to(x.dtype)
+        sae.load_state_dict({name: shard_of(value, shard).clone() for name, value in whole.state_dict().items()})
+        dead = torch.arange(S) % 3 == 0
+        got = objective(sae, x, 0.25, dead=dead[shard::2])
+        grads = torch.autograd.grad(got.loss, list(sae.parameters()))
+        out.append((got.loss.detach(), got.mse, got.l0, got.fired, {n: g for (n, _), g in zip(sae.named_parameters(), grads, strict=True)}))
+    torch.save(out, f"{results}/{shard}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shards")
+    environment = dict(os.environ)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    mp.spawn(work, (str(folder / "store"), str(folder)), nprocs=2)
+    os.environ.clear()
+    os.environ.update(environment)
+    return [torch.load(folder / f"{shard}.pt", weights_only=True) for shard in range(2)]
+
+
+@pytest.mark.parametrize("case", range(len(ARCHITECTURES)))
+def test_two_shards_have_the_gradients_of_the_whole(shards, case):
+    architecture, bias = ARCHITECTURES[case]
+    whole, x = build(architecture, bias=bias)
+    dead = torch.arange(S) % 3 == 0
+    expected = objective(whole, x, 0.25, dead=dead)
+    grads = dict(zip((n for n, _ in whole.named_parameters()), torch.autograd.grad(expected.loss, list(whole.parameters())), strict=True))
+    parts = [shards[shard][case] for shard in range(2)]
+    for shard, (loss, mse, l0, fired, own) in enumerate(parts):
+        torch.testing.assert_close(loss, expected.loss.detach())
+        torch.testing.assert_close(mse, expected.mse)
+        torch.testing.assert_close(l0, expected.l0)
+        assert torch.equal(fired, expected.fired[shard::2])
+        for name in grads.keys() - {"b_dec"}:
+            torch.testing.assert_close(own[name], shard_of(grads[name], shard), msg=lambda m, name=name: f"{name}: {m}")
+    torch.testing.assert_close(parts[0][4]["b_dec"] + parts[1][4]["b_dec"], grads["b_dec"])
+
+
+def test_prefixes_are_divided_evenly():
+    assert [[local_width(width, shard, 3) for shard in range(3)] for width in (1, 2, 7, 9)] == [[1, 0, 0], [1, 1, 0], [3, 2, 2], [3, 3, 3]]
