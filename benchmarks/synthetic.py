@@ -29,7 +29,7 @@ def synthetic_store(path: Path, *, n_images: int, n_patches: int, d: int, chunk:
             group["acts/0"][first : first + chunk] = values.astype(np.float16)
             group["norms/0"][first : first + chunk] = np.linalg.norm(values, axis=-1)
         group["labels/present"][:] = True
-        mean = group.create_array("stats/0/patch/mean", shape=(d,), dtype="float64")
+        mean = group.create_array("stats/0/patch/mean", shape=(d,), dtype="float64", config={"write_empty_chunks": True})
         mean[:] = 0
         group.attrs["stats"] = {"0": {"patch": {"scale": 1.0, "min": -6.0, "max": 6.0, "median_norm": d**0.5}}}
         group.attrs["missing"] = []

@@ -14,4 +14,5 @@ from saev.sae.baselines import RandomDirections as RandomDirections
 from saev.sae.baselines import SemiNMF as SemiNMF
 from saev.sae.checkpoint import load_sae as load_sae
 from saev.sae.checkpoint import save_sae as save_sae
+from saev.sae.hub import push_sae as push_sae
 from saev.sae.model import SAE as SAE

@@ -1,4 +1,4 @@
-"""A trained SAE on disk: a folder with `sae.safetensors` and `config.json`."""
+"""A trained SAE on disk or on the hub: a folder with `sae.safetensors` and `config.json`."""
 
 import json
 from dataclasses import asdict
@@ -10,6 +10,7 @@ from saev.errors import SaevError
 from saev.files import new_directory, write_json
 from saev.sae.architectures import BatchTopK, Gated, JumpReLU, ReLU, TopK
 from saev.sae.baselines import PCA, KMeans, Neurons, RandomDirections, SemiNMF
+from saev.sae.hub import SCHEME, fetch
 from saev.sae.model import SAE
 
 SCHEMA = 1
@@ -28,9 +29,14 @@ def save_sae(sae: SAE, path: str | Path, **facts: object) -> None:
         write_json(folder / "config.json", config)
 
 
+def locate(source: str | Path) -> Path:
+    """The folder of a checkpoint, downloaded if need be."""
+    return fetch(str(source)) if str(source).startswith(SCHEME) else Path(source)
+
+
 def load_config(path: str | Path) -> dict:
     """The checkpoint's `config.json`. Raises SaevError if there is none, or one of another schema."""
-    file = Path(path, "config.json")
+    file = locate(path) / "config.json"
     if not file.is_file():
         raise SaevError(f"{path}: no SAE checkpoint there (no config.json); train one with the train stage")
     config = json.loads(file.read_text())
@@ -43,7 +49,7 @@ def load_config(path: str | Path) -> dict:
 
 
 def load_sae(path: str | Path) -> SAE:
-    """Read a checkpoint folder. Raises SaevError if it is missing, damaged or of another schema."""
+    """Read a checkpoint folder, or `hf://owner/name` from the hub. Raises SaevError if it is missing, damaged or of another schema."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -51,7 +57,7 @@ def load_sae(path: str | Path) -> SAE:
     architecture = ARCHITECTURES[config["architecture"]](**config["options"])
     sae = SAE(architecture, torch.zeros(config["d"]), 1.0, precision=config["precision"])
     try:
-        sae.load_state_dict(load_file(Path(path, "sae.safetensors")))
+        sae.load_state_dict(load_file(locate(path) / "sae.safetensors"))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise SaevError(f"{path}/sae.safetensors: does not hold the SAE of its config.json ({str(error).splitlines()[0]})") from None
     return sae.eval().requires_grad_(False)

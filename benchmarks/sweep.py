@@ -1,0 +1,59 @@
+"""Eight SAEs on one stream against eight runs of one, from the start of the process to the files.
+
+python -m benchmarks.sweep      prints one JSON line; takes some minutes on 2 cores
+
+Every process imports, opens a store of 600 images (256 patches of width 384), trains 600 steps of 2,048 tokens, measures
+on 100 images and saves; the store lies in the page cache for both. TopK SAEs of 2,048 latents that
+differ in k and learning rate, as in a sweep.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+MEMBERS = [{"k": k, "lr": lr} for k in (8, 16, 32, 64) for lr in (1e-3, 3e-3)]
+STEPS = 600
+REPEATS = 3
+
+
+def run(folder: Path, members: list[int]) -> None:
+    """What one process does."""
+    from benchmarks.synthetic import synthetic_store
+    from saev.allocator import keep_freed_memory
+    from saev.sae import TopK, save_sae
+    from saev.training import Training, evaluate, fit
+
+    keep_freed_memory()
+    store = synthetic_store(folder / "store", n_images=600, n_patches=256, d=384)
+    architectures = [TopK(d_sae=2048, **MEMBERS[i]) for i in members]
+    with tempfile.TemporaryDirectory() as working:
+        saes, _ = fit(architectures, store, layer=0, options=Training(steps=STEPS), seed=0, working=Path(working))
+    for i, sae, (metrics, _) in zip(members, saes, evaluate(saes, store, 0, max_images=100), strict=True):
+        save_sae(sae, folder / f"sae{i}", metrics=metrics)
+
+
+def seconds(folder: Path, runs: list[list[int]]) -> float:
+    start = time.perf_counter()
+    for members in runs:
+        subprocess.run([sys.executable, "-m", "benchmarks.sweep", str(folder), *map(str, members)], check=True)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    everyone = list(range(len(MEMBERS)))
+    with tempfile.TemporaryDirectory() as folder:
+        seconds(Path(folder), [[0]])  # writes the store
+        pairs = [(seconds(Path(folder), [[i] for i in everyone]), seconds(Path(folder), [everyone])) for _ in range(REPEATS)]
+    alone, together = (sorted(times)[REPEATS // 2] for times in zip(*pairs, strict=True))
+    result = {"eight_runs_s": round(alone, 1), "one_stream_s": round(together, 1), "faster": round(alone / together, 2)}
+    print(json.dumps({"benchmark": "sweep", "repeats": REPEATS, **result}))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        run(Path(sys.argv[1]), [int(i) for i in sys.argv[2:]])
+    else:
+        main()
