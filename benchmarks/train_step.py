@@ -1,53 +1,68 @@
 """A full training step (forward, backward, clip, Adam, projection) against its encoder product alone.
 
-python -m benchmarks.train_step [ARCHITECTURE ...]      prints one JSON line
+python -m benchmarks.train_step [--kinds TopK ...] [--shapes 384x12288x2048 ...] [--repeats 5]      prints one JSON line
+    --device cuda --shapes 768x24576x16384      on a GPU (not tried yet: none was at hand)
 
-Medians of 5, in one run, interleaved. `encoder_gemm` is the product (batch, d) x (d, s) with its
+Medians, in one run, interleaved. `encoder_gemm` is the product (batch, d) x (d, s) with its
 bias: no SAE can be trained without it. Latents are given the sparsity of a trained SAE: ReLU-like
-ones start with a bias at which about 50 latents per token fire.
+ones start with a bias at which about 50 latents per token fire; for AuxK, half of the latents never fire.
 """
 
+import argparse
 import json
 import statistics
-import sys
 import time
+from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from saev.allocator import keep_freed_memory
 from saev.sae import SAE, BatchTopK, Gated, JumpReLU, ReLU, TopK
 from saev.sae.objectives import objective
 
-SHAPES = [(384, 12288, 2048)]  # d, latents, batch
-REPEATS = 5
+SHAPES = [(384, 12288, 2048), (384, 12288, 4096), (768, 24576, 2048), (768, 24576, 4096)]  # d, latents, batch
+K = 32
 
 
-def architectures(s: int) -> dict:
+def architectures(d: int, s: int) -> dict:
     return {
-        "TopK": TopK(d_sae=s, k=32),
-        "TopK + AuxK": TopK(d_sae=s, k=32, aux_k=256),
-        "TopK, Matryoshka": TopK(d_sae=s, k=32, prefixes=(s // 16, s // 4)),
-        "BatchTopK": BatchTopK(d_sae=s, k=32),
+        "TopK": TopK(d_sae=s, k=K),
+        "TopK + AuxK": TopK(d_sae=s, k=K, aux_k=d // 2),
+        "TopK, Matryoshka": TopK(d_sae=s, k=K, prefixes=(s // 16, s // 4)),
+        "BatchTopK": BatchTopK(d_sae=s, k=K),
         "ReLU": ReLU(d_sae=s),
         "JumpReLU": JumpReLU(d_sae=s),
         "Gated": Gated(d_sae=s),
     }
 
 
+def half_dead(s: int) -> Tensor:
+    """Every other latent, for AuxK to revive."""
+    return torch.arange(s) % 2 == 0
+
+
+@torch.no_grad()
+def start(W_enc: Tensor, b_enc: Tensor, x_nd: Tensor, *, limited: bool, dead: Tensor | None = None) -> None:
+    """Set the bias of a new encoder (d, s) so that as many latents fire as in a trained one: 50 per token unless k
+    limits them, and never those that are `dead`."""
+    pre = x_nd[:256] @ W_enc + b_enc
+    if not limited:
+        b_enc -= pre.flatten().kthvalue(pre.numel() - 50 * len(pre)).values
+    if dead is not None:
+        b_enc[~dead.to(b_enc.device)] += 5 * pre.std()  # raised above the dead, which have positive pre-activations still
+
+
 class Step:
     """One SAE with its optimiser."""
 
-    def __init__(self, architecture, d: int, precision: str, x_nd: torch.Tensor):
-        self.sae = SAE(architecture, torch.zeros(d), 1.0, precision=precision)
-        self.dead = torch.arange(self.sae.d_sae) % 4 == 0 if architecture.aux_k else None
-        if not hasattr(architecture, "k"):
-            with torch.no_grad():
-                pre = self.sae.pre_activations(x_nd[:256]).float()
-                self.sae.b_enc -= pre.flatten().kthvalue(pre.numel() - 50 * 256).values
+    def __init__(self, architecture, d: int, precision: str, x_nd: Tensor):
+        self.sae = SAE(architecture, torch.zeros(d), 1.0, precision=precision).to(x_nd.device)
+        self.dead = half_dead(self.sae.d_sae).to(x_nd.device) if architecture.aux_k else None
+        start(self.sae.W_enc, self.sae.b_enc, x_nd, limited=architecture.limited, dead=self.dead)
         self.optimizer = torch.optim.Adam(self.sae.parameters(), lr=1e-6, fused=True)
 
-    def __call__(self, x_nd: torch.Tensor) -> None:
+    def __call__(self, x_nd: Tensor) -> None:
         loss = objective(self.sae, x_nd, dead=self.dead).loss
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -56,39 +71,66 @@ class Step:
         self.sae.project()
 
 
-def measure(d: int, s: int, batch: int, precision: str, chosen: list[str]) -> dict:
-    torch.manual_seed(0)
-    x_nd, bias = torch.randn(batch, d), torch.zeros(s)
-    weight = torch.randn(s, d).t()
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    gemm = (bias.to(dtype), x_nd.to(dtype), weight.to(dtype))
-    runs = {"encoder_gemm": lambda: torch.addmm(*gemm)}
-    for name, architecture in architectures(s).items():
-        if not chosen or name in chosen:
-            step = Step(architecture, d, precision, x_nd)
-            runs[name] = lambda step=step: step(x_nd)
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(REPEATS + 1):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
+def encoder_gemm(d: int, s: int, x_nd: Tensor, dtype: torch.dtype = torch.float32) -> Callable[[Tensor], Tensor]:
+    """The product alone; its input is `x_nd` in `dtype`."""
+    bias, x_nd, weight = (tensor.to(x_nd.device, dtype) for tensor in (torch.zeros(s), x_nd, torch.randn(s, d).t()))
+    return lambda _: torch.addmm(bias, x_nd, weight)
+
+
+def measure(steps: dict[str, Callable[[Tensor], object]], x_nd: Tensor, repeats: int) -> dict[str, dict[str, float]]:
+    """Medians over `repeats` rounds of every step, after a round to warm up; `encoder_gemm` is one of them."""
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(repeats + 1):
+        for name, step in steps.items():
+            began = time.perf_counter()
+            step(x_nd)
+            if x_nd.is_cuda:
+                torch.cuda.synchronize()
+            seconds[name].append(time.perf_counter() - began)
     median = {name: statistics.median(times[1:]) for name, times in seconds.items()}
     return {
-        name: {"ms": round(1e3 * t, 1), "tokens_per_s": round(batch / t), "times_gemm": round(t / median["encoder_gemm"], 2)}
+        name: {"ms": round(1e3 * t, 1), "tokens_per_s": round(len(x_nd) / t), "times_gemm": round(t / median["encoder_gemm"], 2)}
         for name, t in median.items()
     }
 
 
-def main(*chosen: str) -> None:
+def options(kinds: list[str]) -> argparse.Namespace:
+    """The command line: kinds, shapes, repeats, device."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kinds", nargs="+", choices=kinds, default=kinds)
+    parser.add_argument("--shapes", nargs="+", type=lambda text: tuple(map(int, text.split("x"))), default=SHAPES)
+    parser.add_argument("--repeats", type=int, help="default: 5 at d 384, 3 above")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    return parser.parse_args()
+
+
+def where(device: str) -> dict[str, object]:
+    """What the times were taken on."""
+    return {"device": torch.cuda.get_device_name() if device == "cuda" else "cpu", "threads": torch.get_num_threads()}
+
+
+def label(d: int, s: int, batch: int) -> str:
+    return f"d {d}, latents {s}, batch {batch}"
+
+
+def repeats_at(d: int, chosen: int | None) -> int:
+    return chosen or (5 if d <= 384 else 3)
+
+
+def main() -> None:
     keep_freed_memory()
-    out = {
-        f"d {d}, latents {s}, batch {batch}, {precision}": measure(d, s, batch, precision, list(chosen))
-        for d, s, batch in SHAPES
-        for precision in ("fp32", "bf16")
-    }
-    print(json.dumps({"benchmark": "train_step", "threads": torch.get_num_threads(), "results": out}))
+    chosen = options(list(architectures(*SHAPES[0][:2])))
+    repeats = {label(*shape): repeats_at(shape[0], chosen.repeats) for shape in chosen.shapes}
+    results = {}
+    for d, s, batch in chosen.shapes:
+        for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+            torch.manual_seed(1)  # 0 draws the SAE, whose first directions would be these tokens
+            x_nd = torch.randn(batch, d).to(chosen.device)
+            steps = {"encoder_gemm": encoder_gemm(d, s, x_nd, dtype)}
+            steps |= {kind: Step(architectures(d, s)[kind], d, precision, x_nd) for kind in chosen.kinds}
+            results[f"{label(d, s, batch)}, {precision}"] = measure(steps, x_nd, repeats[label(d, s, batch)])
+    print(json.dumps({"benchmark": "train_step", **where(chosen.device), "repeats": repeats, "results": results}))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

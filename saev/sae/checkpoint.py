@@ -24,7 +24,8 @@ def save_sae(sae: SAE, path: str | Path, **facts: object) -> None:
     config = {"schema": SCHEMA, "architecture": type(sae.architecture).__name__, "options": asdict(sae.architecture),
               "d": sae.d, "precision": sae.precision, **facts}  # fmt: skip
     with new_directory(path) as folder:
-        tensors = {key: value.detach().cpu().contiguous() for key, value in sae.state_dict().items()}
+        tensors = {key: value.detach().cpu() for key, value in sae.state_dict().items()}
+        tensors["W_enc"] = tensors.pop("W_enc_sd").t().contiguous()  # (d, s), as in the formulas
         save_file(tensors, folder / "sae.safetensors")
         write_json(folder / "config.json", config)
 
@@ -57,7 +58,9 @@ def load_sae(path: str | Path) -> SAE:
     architecture = ARCHITECTURES[config["architecture"]](**config["options"])
     sae = SAE(architecture, torch.zeros(config["d"]), 1.0, precision=config["precision"])
     try:
-        sae.load_state_dict(load_file(locate(path) / "sae.safetensors"))
-    except (OSError, SafetensorError, RuntimeError) as error:
+        tensors = load_file(locate(path) / "sae.safetensors")
+        tensors["W_enc_sd"] = tensors.pop("W_enc").t()
+        sae.load_state_dict(tensors)
+    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
         raise SaevError(f"{path}/sae.safetensors: does not hold the SAE of its config.json ({str(error).splitlines()[0]})") from None
     return sae.eval().requires_grad_(False)

@@ -1,5 +1,7 @@
 """Which latents take part in a step."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -8,6 +10,11 @@ from torch import Tensor
 from saev import distributed
 from saev.sae.shards import beside_shards
 from saev.sae.sparse import owners, to_offsets
+
+GROUPED_FROM = 4096
+"""Shorter rows take torch.topk a few milliseconds a batch."""
+LONGEST_IN_TRITON = 65536
+"""Longer rows do not fit in the registers of one block of threads."""
 
 Pairs = tuple[Int[Tensor, " m"], Int[Tensor, " n_plus_1"]]
 """(latents, offsets) as in `Codes`."""
@@ -19,12 +26,38 @@ def select_topk(pre_ns: Float[Tensor, "n s"], k: int, shards: int = 1) -> Pairs:
     Keeping them makes every bag k long; their value is 0 and so is their gradient. Of a
     dictionary in several shards, those of this shard that are among the k largest of all.
     """
-    values, latents = pre_ns.topk(min(k, pre_ns.shape[1]), dim=1, sorted=False)
+    latents = largest(pre_ns, min(k, pre_ns.shape[1]))
     if shards == 1:
         return latents.flatten(), torch.arange(0, latents.numel() + 1, k, device=pre_ns.device)
+    values = pre_ns.gather(1, latents)
     everyones = beside_shards(values, shards)
     kept = values >= everyones.topk(min(k, everyones.shape[1]), dim=1).values[:, -1:]
     return latents[kept], to_offsets(kept.sum(1))
+
+
+def largest(pre_ns: Float[Tensor, "n s"], k: int) -> Int[Tensor, "n k"]:
+    """The columns of the k largest values of each row, in any order.
+
+    Long rows on the CPU are first reduced to candidates. Of the columns i, i + G, i + 2 G, ... (8 of them) take the largest;
+    the k-th largest of these G maxima is at most the k-th largest of the row, so its k largest are in the groups
+    of the k largest maxima. (1.2 times as fast as torch.topk at 12,288 columns and k = 32, twice at 24,576.)
+    """
+    n, s = pre_ns.shape
+    if pre_ns.is_cuda and s <= LONGEST_IN_TRITON and find_spec("triton"):
+        from saev.sae.triton_topk import topk_columns
+
+        return topk_columns(pre_ns, k)
+    if pre_ns.is_cuda or s < GROUPED_FROM or s < 16 * k:
+        return pre_ns.topk(k, dim=1, sorted=False).indices
+    G = s // 8
+    grouped, rest = pre_ns[:, : 8 * G].view(n, 8, G), pre_ns[:, 8 * G :]
+    groups = grouped.amax(1).topk(k, dim=1, sorted=False).indices
+    candidates = grouped.gather(2, groups[:, None].expand(-1, 8, -1)).flatten(1)
+    columns = (groups[:, None] + torch.arange(0, 8 * G, G)[:, None]).flatten(1)
+    if rest.shape[1]:
+        candidates = torch.cat([candidates, rest], 1)
+        columns = torch.cat([columns, torch.arange(8 * G, s).expand(n, -1)], 1)
+    return columns.gather(1, candidates.topk(k, dim=1, sorted=False).indices)
 
 
 def select_above(pre_ns: Float[Tensor, "n s"], threshold: Float[Tensor, "..."] | float) -> Pairs:

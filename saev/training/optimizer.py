@@ -17,7 +17,7 @@ def optimizer(saes: Sequence[SAE]) -> Optimizer:
     adam, muon = [], []
     for sae in saes:
         lr = sae.architecture.lr
-        matrices = [sae.W_enc, sae.W_dec] if sae.architecture.optimizer == "muon" else []
+        matrices = [sae.W_enc_sd, sae.W_dec] if sae.architecture.optimizer == "muon" else []
         rest = [p for p in sae.parameters() if all(p is not matrix for matrix in matrices)]
         adam.append({"params": rest, "lr": lr})
         if matrices:

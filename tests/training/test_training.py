@@ -115,8 +115,8 @@ def test_muon_steps_like_torchs_own_beside_adam(stores):
     generator = torch.Generator().manual_seed(0)
     copies = [[p.detach().clone().requires_grad_() for p in sae.parameters()] for sae in saes]
     names = [name for name, _ in saes[0].named_parameters()]
-    matrices = [p for p, name in zip(copies[0], names, strict=True) if name in ("W_dec", "W_enc")]
-    rest = [p for p, name in zip(copies[0], names, strict=True) if name not in ("W_dec", "W_enc")]
+    matrices = [p for p, name in zip(copies[0], names, strict=True) if name in ("W_dec", "W_enc_sd")]
+    rest = [p for p, name in zip(copies[0], names, strict=True) if name not in ("W_dec", "W_enc_sd")]
     muon = torch.optim.Muon(matrices, lr=1e-2, weight_decay=0, adjust_lr_fn="match_rms_adamw")
     theirs = [muon, torch.optim.Adam(rest + copies[1], lr=1e-2)]
     for step in range(3):
