@@ -11,9 +11,9 @@ def main(cfg: DictConfig) -> None:
     from saev.features import encode_store
     from saev.files import new_directory
     from saev.sae import load_sae
-    from saev.sae.checkpoint import load_config
+    from saev.sae.checkpoint import load_layer
 
-    sae, layer = load_sae(cfg.sae_dir), load_config(cfg.sae_dir)["layer"]
+    sae, layer = load_sae(cfg.sae_dir), load_layer(cfg.sae_dir)
     with new_directory(cfg.codes) as out:
         for split, path in cfg.acts.items():
             encode_store(sae, Store(path), layer, out / f"{split}.safetensors")

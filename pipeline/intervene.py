@@ -17,10 +17,10 @@ def main(cfg: DictConfig) -> None:
     from saev.probing import Match
     from saev.report import save, segmentation_maps, tradeoff
     from saev.sae import load_sae
-    from saev.sae.checkpoint import load_config
+    from saev.sae.checkpoint import load_layer
 
     options = Experiment(**plain(cfg.intervene), seed=cfg.seed)
-    sae, layer = load_sae(cfg.sae_dir), load_config(cfg.sae_dir)["layer"]
+    sae, layer = load_sae(cfg.sae_dir), load_layer(cfg.sae_dir)
     stores = {split: Store(path) for split, path in cfg.acts.items()}
     store = stores["val"]
     train, val = (load_split(f"{cfg.codes}/{split}.safetensors", stores[split]) for split in ("train", "val"))

@@ -15,9 +15,9 @@ def main(cfg: DictConfig) -> None:
     from saev.files import write_json
     from saev.probing import linear_probes, match_classes
     from saev.report import exemplar_atlas, f1_bars, save
-    from saev.sae.checkpoint import load_config
+    from saev.sae.checkpoint import load_layer
 
-    layer = load_config(cfg.sae_dir)["layer"]
+    layer = load_layer(cfg.sae_dir)
     stores = {split: Store(path) for split, path in cfg.acts.items()}
     train, val = (load_split(f"{cfg.codes}/{split}.safetensors", stores[split]) for split in ("train", "val"))
     matches = match_classes(train, val, stores["val"].classes)

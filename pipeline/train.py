@@ -1,12 +1,13 @@
 """activations -> SAEs: train one SAE, those listed `beside` it, and the cells `together` with it, on one stream; measure each."""
 
 import shutil
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from pipeline import build, compose_again, machine, places, plain, rich_progress, stage
+from saev.errors import SaevError
 
 FIDELITY_IMAGES = 100
 """Validation images on which downstream fidelity is measured."""
@@ -14,11 +15,13 @@ FIDELITY_IMAGES = 100
 
 @stage("train")
 def main(cfg: DictConfig) -> None:
-    cells = [cfg, *(compose_again("train", sae=name) for name in cfg.together)]
-    changes = [[{}, *plain(cell.sae).get("beside", [])] for cell in cells]
+    cells = [cfg, *(compose_again("train", sae=name) for name in listed(cfg, "together", str))]
+    folders = [str(Path(cell.sae_dir).parent) for cell in cells]
+    if len(set(folders)) < len(cells):
+        raise SaevError(f"together: every SAE needs a name and a folder of its own, got {', '.join(folders)}")
+    changes = [[{}, *listed(cell.sae, "beside", dict)] for cell in cells]
     architectures = [build(cell.sae, "beside", **change) for cell, own in zip(cells, changes, strict=True) for change in own]
 
-    from saev import distributed
     from saev.activations import Store
     from saev.data import IGNORE
     from saev.files import scratch
@@ -35,15 +38,13 @@ def main(cfg: DictConfig) -> None:
                                 "parallel": cfg.machine.parallel})  # fmt: skip
     saes, curve = fit(architectures, train, layer=layer, options=Training(**plain(cfg.trainer)), seed=cfg.seed, working=working,
                       parallel=cfg.machine.parallel, progress=rich_progress(), **places(cfg))  # fmt: skip
-    if distributed.rank() > 0:
-        return  # what follows is one process's work
+    if not saes:
+        return  # what follows is the first process's work
 
     on = machine(cfg)
     on_val, on_train = (evaluate(saes, store, layer, max_images=val.n_images, device=on["device"]) for store in (val, train))
     predict = Predictor(build(cfg.backbone, "layer"), head, val, layer, FIDELITY_IMAGES, **on) if head else None
-    ends = [0]
-    for own in changes:
-        ends.append(ends[-1] + len(own))
+    ends = accumulate(map(len, changes), initial=0)
     for cell, (first, last) in zip(cells, pairwise(ends), strict=True):
         here = slice(first, last)
         measured = [{"val": v, "train": t} for (v, _), (t, _) in zip(on_val[here], on_train[here], strict=True)]
@@ -53,6 +54,14 @@ def main(cfg: DictConfig) -> None:
         facts = {"backbone": train.attrs["backbone"], "weights": train.attrs["weights"], "layer": layer, "data": train.attrs["data"]}
         write(cell, saes[here], measured, on_val[first][1].tolist(), points, facts)
     shutil.rmtree(working)
+
+
+def listed(node: DictConfig, key: str, kind: type) -> list:
+    """A list of the configuration, empty if it is not there."""
+    value = plain(node).get(key, [])
+    if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
+        raise SaevError(f"{key} must be a list of {'changes' if kind is dict else 'names'}, got {value!r}")
+    return value
 
 
 def write(cell: DictConfig, saes: list, measured: list[dict], density: list[float], curve: list[dict], facts: dict) -> None:

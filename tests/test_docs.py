@@ -62,7 +62,26 @@ def test_architecture_page_quotes_the_committed_benchmarks():
     )
     for name, r in recovery.items():
         assert f"| {name} | {r['mmcs']:.3f} | {r['f1']:.2f} | {r['l0']:.1f} | {r['nmse']:.3f} |" in page
-    fp32, bf16 = (step[f"d 384, latents 12288, batch 2048, {precision}"] for precision in ("fp32", "bf16"))
-    for name in set(fp32) - {"encoder_gemm"}:
-        a, b = fp32[name], bf16[name]
-        assert f"| {name} | {a['tokens_per_s']:,} | {a['times_gemm']} | {b['tokens_per_s']:,} | {b['times_gemm']} |" in page
+    for shape in ("d 384, latents 12288, batch 2048", "d 768, latents 24576, batch 2048"):
+        fp32, bf16 = (step[f"{shape}, {precision}"] for precision in ("fp32", "bf16"))
+        for name in set(fp32) - {"encoder_gemm"}:
+            a, b = fp32[name], bf16[name]
+            assert f"| {name} | {a['tokens_per_s']:,} | {a['times_gemm']} | {b['tokens_per_s']:,} | {b['times_gemm']} |" in page
+
+
+def test_pages_quote_the_committed_comparisons():
+    pages = {name: (DOCS / f"{name}.md").read_text() for name in ("architectures", "training")}
+    shapes, sweep = (json.loads((DOCS.parent / f"benchmarks/results/{name}.json").read_text()) for name in ("peers", "sweep"))
+    libraries = ("eai-sparsify", "dictionary-learning", "sae-lens", "overcomplete")
+
+    def gain(result):
+        return min(result[library]["ms"] for library in libraries if library in result) / result["ours"]["ms"]
+
+    first, *others = shapes["results"].values()
+    for kind, result in first.items():
+        cells = [f"{result[name]['tokens_per_s']:,}" if name in result else "" for name in ("ours", *libraries)]
+        assert f"| {kind} | {' | '.join(cells)} | {gain(result):.2f} |" in pages["architectures"]
+    for shape, kinds in zip(list(shapes["results"])[1:], others, strict=True):
+        assert f"| {shape} | {' | '.join(f'{gain(result):.2f}' for result in kinds.values())} |" in pages["architectures"]
+    quoted = f"took {sweep['one_stream_s']:.0f} s instead of {sweep['eight_runs_s']:.0f} s here, {sweep['faster']} times as fast"
+    assert quoted in pages["training"]

@@ -23,7 +23,7 @@ class Edit(NamedTuple):
     amount_bp: Tensor
     """(b, p) how far, in raw activation units; 0 leaves the patch alone."""
     direction_d: Tensor
-    """(d,) unit vector."""
+    """(d,) a unit vector, or a decoder row whose length is free."""
 
     def where(self, mask_bp: Tensor) -> "Edit":
         """The same edit on the patches of the mask only."""
@@ -41,7 +41,7 @@ def set_latent(sae: SAE, latent: int, value: float, codes_bp: Float[Tensor, "b p
 
 def push_along(direction_d: Float[Tensor, " d"], like: Edit) -> Edit:
     """The control: on every patch as long as `like`, but along another unit vector."""
-    return Edit(like.amount_bp.abs(), direction_d)
+    return Edit(like.amount_bp.abs() * torch.linalg.vector_norm(like.direction_d), direction_d)
 
 
 def random_direction(d: int, seed: int) -> Float[Tensor, " d"]:

@@ -72,8 +72,10 @@ class BatchTopK(_K):
         return select_above(pre_ns, sae.threshold.clamp(min=0))
 
     def select_training(self, sae: "SAE", pre_ns: Tensor, progress: float) -> Pairs:
-        pairs, smallest = select_batch_topk(pre_ns, self.k_after(progress), sae.shards)
-        rate = torch.where(sae.threshold < 0, 1.0, self.threshold_rate)
+        k = self.k_after(progress)
+        pairs, smallest = select_batch_topk(pre_ns, k, sae.shards)
+        # While k falls a mean over past batches would be that of a larger k.
+        rate = torch.where((sae.threshold < 0) | (k > self.k), 1.0, self.threshold_rate)
         sae.threshold.lerp_(smallest.to(sae.threshold.dtype), rate)
         return pairs
 

@@ -40,7 +40,12 @@ def load_config(path: str | Path) -> dict:
     file = locate(path) / "config.json"
     if not file.is_file():
         raise SaevError(f"{path}: no SAE checkpoint there (no config.json); train one with the train stage")
-    config = json.loads(file.read_text())
+    try:
+        config = json.loads(file.read_text())
+    except ValueError as error:
+        raise SaevError(f"{file}: damaged: {error}") from None
+    if not isinstance(config, dict):
+        raise SaevError(f"{file}: not the config of an SAE")
     if config.get("schema") != SCHEMA or config.get("architecture") not in ARCHITECTURES:
         raise SaevError(
             f"{file}: schema {config.get('schema')!r}, architecture {config.get('architecture')!r}; "
@@ -49,16 +54,28 @@ def load_config(path: str | Path) -> dict:
     return config
 
 
+def load_layer(path: str | Path) -> int:
+    """The layer that a checkpoint was trained on. Raises SaevError if its config does not say."""
+    config = load_config(path)
+    if not isinstance(config.get("layer"), int):
+        raise SaevError(f"{path}/config.json: does not say on which layer it was trained; give save_sae its layer=")
+    return config["layer"]
+
+
 def load_sae(path: str | Path) -> SAE:
     """Read a checkpoint folder, or `hf://owner/name` from the hub. Raises SaevError if it is missing, damaged or of another schema."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    path = locate(path)
     config = load_config(path)
-    architecture = ARCHITECTURES[config["architecture"]](**config["options"])
-    sae = SAE(architecture, torch.zeros(config["d"]), 1.0, precision=config["precision"])
     try:
-        tensors = load_file(locate(path) / "sae.safetensors")
+        architecture = ARCHITECTURES[config["architecture"]](**config["options"])
+        sae = SAE(architecture, torch.zeros(config["d"]), 1.0, precision=config["precision"])
+    except (KeyError, TypeError) as error:  # an option of a newer version, for one
+        raise SaevError(f"{path}/config.json: not understood by this version: {error}") from None
+    try:
+        tensors = load_file(path / "sae.safetensors")
         tensors["W_enc_sd"] = tensors.pop("W_enc").t()
         sae.load_state_dict(tensors)
     except (OSError, SafetensorError, RuntimeError, KeyError) as error:

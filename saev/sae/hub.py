@@ -37,7 +37,6 @@ def push_sae(path: str | Path, repo: str, *, private: bool = False) -> str:
         SaevError: no checkpoint there, or the hub refuses.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     from saev.sae.checkpoint import load_sae
 
@@ -50,9 +49,11 @@ def push_sae(path: str | Path, repo: str, *, private: bool = False) -> str:
         try:
             api = HfApi()
             api.create_repo(repo, private=private, exist_ok=True)
+            if private and not api.repo_info(repo).private:  # creating what exists has changed nothing
+                raise SaevError("it is public, and private=True was asked for")
             made = api.upload_folder(repo_id=repo, folder_path=folder, commit_message=f"Upload a {config['architecture']} SAE")
-        except (HfHubHTTPError, HFValidationError, OSError) as error:
-            raise SaevError(f"{SCHEME}{repo}: cannot be written to: {str(error).splitlines()[0]}") from None
+        except Exception as error:  # the hub's, its HTTP library's, SaevError
+            raise SaevError(f"{SCHEME}{repo}: cannot be written to: {_first_line(error)}") from None
     return f"{SCHEME}{repo}@{made.oid}"
 
 
@@ -63,13 +64,16 @@ def fetch(source: str) -> Path:
         SaevError: no such repository or revision, or no connection.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError
 
     repo, _, revision = source.removeprefix(SCHEME).partition("@")
     try:
         return Path(snapshot_download(repo, revision=revision or None, allow_patterns=FILES))
-    except (OSError, ValueError, HFValidationError) as error:  # the hub's own errors are among these
-        raise SaevError(f"{source}: no SAE can be had there: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # the hub's and its HTTP library's
+        raise SaevError(f"{source}: no SAE can be had there: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _card(config: dict, repo: str) -> str:

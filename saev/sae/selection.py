@@ -1,6 +1,6 @@
 """Which latents take part in a step."""
 
-from importlib.util import find_spec
+from functools import cache
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from saev.sae.sparse import owners, to_offsets
 
 GROUPED_FROM = 4096
 """Shorter rows take torch.topk a few milliseconds a batch."""
-LONGEST_IN_TRITON = 65536
+LONGEST_IN_TRITON = 32768
 """Longer rows do not fit in the registers of one block of threads."""
 
 Pairs = tuple[Int[Tensor, " m"], Int[Tensor, " n_plus_1"]]
@@ -29,9 +29,9 @@ def select_topk(pre_ns: Float[Tensor, "n s"], k: int, shards: int = 1) -> Pairs:
     latents = largest(pre_ns, min(k, pre_ns.shape[1]))
     if shards == 1:
         return latents.flatten(), torch.arange(0, latents.numel() + 1, k, device=pre_ns.device)
-    values = pre_ns.gather(1, latents)
-    everyones = beside_shards(values, shards)
-    kept = values >= everyones.topk(min(k, everyones.shape[1]), dim=1).values[:, -1:]
+    everyones, first = beside_shards(pre_ns.gather(1, latents))
+    winners = everyones.topk(min(k, everyones.shape[1]), dim=1, sorted=False).indices
+    kept = torch.zeros_like(everyones, dtype=torch.bool).scatter(1, winners, True)[:, first : first + latents.shape[1]]
     return latents[kept], to_offsets(kept.sum(1))
 
 
@@ -43,11 +43,11 @@ def largest(pre_ns: Float[Tensor, "n s"], k: int) -> Int[Tensor, "n k"]:
     of the k largest maxima. (1.2 times as fast as torch.topk at 12,288 columns and k = 32, twice at 24,576.)
     """
     n, s = pre_ns.shape
-    if pre_ns.is_cuda and s <= LONGEST_IN_TRITON and find_spec("triton"):
+    if k and pre_ns.is_cuda and s <= LONGEST_IN_TRITON and pre_ns.element_size() <= 4 and triton_works():
         from saev.sae.triton_topk import topk_columns
 
         return topk_columns(pre_ns, k)
-    if pre_ns.is_cuda or s < GROUPED_FROM or s < 16 * k:
+    if pre_ns.device.type != "cpu" or s < GROUPED_FROM or s < 16 * k:
         return pre_ns.topk(k, dim=1, sorted=False).indices
     G = s // 8
     grouped, rest = pre_ns[:, : 8 * G].view(n, 8, G), pre_ns[:, 8 * G :]
@@ -58,6 +58,17 @@ def largest(pre_ns: Float[Tensor, "n s"], k: int) -> Int[Tensor, "n k"]:
         candidates = torch.cat([candidates, rest], 1)
         columns = torch.cat([columns, torch.arange(8 * G, s).expand(n, -1)], 1)
     return columns.gather(1, candidates.topk(k, dim=1, sorted=False).indices)
+
+
+@cache
+def triton_works() -> bool:
+    """Whether it is installed and finds the C compiler that it needs on its first use."""
+    try:
+        from saev.sae.triton_topk import topk_columns
+
+        return topk_columns(torch.zeros(1, 16, device="cuda"), 1).tolist() == [[0]]
+    except Exception:
+        return False
 
 
 def select_above(pre_ns: Float[Tensor, "n s"], threshold: Float[Tensor, "..."] | float) -> Pairs:
@@ -71,14 +82,14 @@ def select_batch_topk(pre_ns: Float[Tensor, "n s"], k: int, shards: int = 1) -> 
 
     The processes hold other tokens, or, if the dictionary is in several shards, other latents.
 
-    Where several equal the smallest (bf16 has few values) all of them take part; where there
-    are fewer positive ones than wanted, all of those, and the smallest is 0. A guess from every 64th value leaves some
-    hundred thousand candidates to be ranked instead of n * s; one that leaves too few is
-    corrected, so the result is exact.
+    Where several equal the smallest (bf16 has few values) all of them take part; where there are fewer
+    positive ones than wanted, all of those, and the smallest is 0. A guess from every 61st value (a prime, so that
+    all latents are among them) leaves some hundred thousand candidates to be ranked instead of n * s; one
+    that leaves too few is corrected, so the result is exact.
     """
     n, s = pre_ns.shape
     wanted = k * n * distributed.world() // shards
-    sample = pre_ns.flatten()[::64][: 2**23].float()
+    sample = pre_ns.flatten()[::61][: 2**23].float()
     guess = sample.kthvalue(max(1, round(len(sample) * (1 - 1.25 * k / (s * shards))))).values
     guess = distributed.mean(guess).clamp(min=0)
     for lowest in (guess, torch.zeros_like(guess)):

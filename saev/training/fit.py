@@ -93,30 +93,39 @@ def fit(
             continues from the last of them and ends in the same bytes.
         accelerator, devices, num_nodes: Lightning's; `auto` takes what is there.
         parallel: what several devices divide among them: the tokens of each "batch", or the "latents", for
-            dictionaries larger than one device. The SAEs are whole on the first process only.
+            dictionaries larger than one device.
+
+    Returns:
+        SAEs and curve on the first process; nothing on the others.
 
     Raises:
-        SaevError: fewer activations than latents that are initialised from them; a loss that is not finite.
+        SaevError: devices that are not there; fewer activations than latents that are initialised from them; a loss that is not finite.
     """
     check_choice("machine.parallel", parallel, ("batch", "latents"))
     mean, scale = store.normalisation(layer)
+    callbacks = [Resumable(working / LAST, options.checkpoint_every), *([TrainingBar(options.batch_size)] if progress else [])]
     with quiet_lightning():
         trainer = plain_trainer(
-            options.steps, accelerator=accelerator, devices=devices, num_nodes=num_nodes,
+            options.steps, accelerator=accelerator, devices=devices, num_nodes=num_nodes, callbacks=callbacks,
             strategy=LatentParallel() if parallel == "latents" else "auto",
-            callbacks=[Resumable(working / LAST, options.checkpoint_every), *([TrainingBar(options.batch_size)] if progress else [])],
         )  # fmt: skip
-        saes = []
-        for architecture in architectures:
-            split = parallel == "latents" and isinstance(architecture, Trained)
-            if split and architecture.optimizer == "muon":
-                raise SaevError("sae.optimizer must be adam where machine.parallel is latents: muon needs whole matrices")
-            place = {"shard": trainer.global_rank, "shards": trainer.world_size} if split else {}
-            saes.append(SAE(architecture, torch.from_numpy(mean), scale, seed=seed, precision=options.precision, **place))
-        initialise(saes, store, layer, options.window, seed)
-        trained = [i for i, architecture in enumerate(architectures) if isinstance(architecture, Trained)]
-        curve = train([saes[i] for i in trained], trainer, Activations(store, layer, options, seed), options, working) if trained else []
+        place = {"shard": trainer.global_rank, "shards": trainer.world_size} if parallel == "latents" else {}
+        trained, saes = [], []
+        for i, architecture in enumerate(architectures):
+            if isinstance(architecture, Trained):
+                trained.append(i)
+                if place and architecture.optimizer == "muon":
+                    raise SaevError("sae.optimizer must be adam where machine.parallel is latents: muon needs whole matrices")
+                saes.append(SAE(architecture, torch.from_numpy(mean), scale, seed=seed, precision=options.precision, **place))
+            else:  # in fp32: a baseline is to be exactly what it is called
+                saes.append(SAE(architecture, torch.from_numpy(mean), scale, seed=seed, precision="fp32"))
+        learners = [saes[i] for i in trained]
+        initialise(learners, store, layer, options.window, seed)
+        curve = train(learners, trainer, Activations(store, layer, options, seed), options, working) if trained else []
     saes = [whole(sae).eval().requires_grad_(False) for sae in saes]
+    if trainer.global_rank > 0:
+        return [], []
+    initialise([sae for sae in saes if not isinstance(sae.architecture, Trained)], store, layer, options.window, seed)
     return saes, [{**point, "sae": trained[int(point["sae"])]} for point in curve]
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from saev.errors import SaevError
 from saev.sae.model import SAE
+from saev.sae.shards import local_width
 
 
 class LatentParallel(DDPStrategy):
@@ -57,17 +58,19 @@ def whole(sae: SAE) -> SAE:
     """On the first process the SAE with the latents of all shards, on the CPU; elsewhere the shard. One shard at a time is sent."""
     if sae.shards == 1:
         return sae.cpu()
-    full = SAE(sae.architecture, sae.mean.cpu(), sae.scale.item(), precision=sae.precision)
-    for name, target in full.state_dict().items():
-        mine = sae.state_dict()[name]
-        split = [i for i in range(mine.ndim) if mine.shape[i] != target.shape[i]]  # none for what all have alike
-        if not split:
-            target.copy_(mine)
+    # Lightning has brought the shards back to the CPU, where NCCL does not reach.
+    device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
+    alike = {"mean", "scale", "b_dec", *sae.architecture.extra_buffers()}
+    full = SAE(sae.architecture, sae.mean.cpu(), sae.scale.item(), precision=sae.precision) if sae.shard == 0 else None
+    for name, mine in sae.state_dict().items():
+        if name in alike:
+            if full is not None:
+                full.state_dict()[name].copy_(mine)
             continue
         for shard in range(sae.shards):
-            part = target.movedim(split[0], 0)[shard :: sae.shards]
-            sent = mine.movedim(split[0], 0) if shard == sae.shard else torch.empty_like(part, device=mine.device)
-            sent = sent.contiguous()
+            rows = local_width(sae.architecture.d_sae, shard, sae.shards)
+            sent = (mine if shard == sae.shard else mine.new_empty(rows, *mine.shape[1:])).to(device)
             dist.broadcast(sent, src=shard)
-            part.copy_(sent)
-    return full if sae.shard == 0 else sae.cpu()
+            if full is not None:
+                full.state_dict()[name][shard :: sae.shards] = sent.cpu()
+    return sae if full is None else full

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from saev.errors import SaevError
 from saev.options import check_int, check_number
-from saev.sae.architecture import Architecture
+from saev.sae.architecture import Architecture, Trained
 from saev.sae.model import SAE
 from saev.training.module import SAETraining
 from saev.training.trainer import plain_trainer, quiet_lightning
@@ -81,17 +81,21 @@ class _Stream(IterableDataset):
 
 
 def train_on(truth: Truth, architectures: Sequence[Architecture], *, steps: int, batch_size: int = 1024, seed: int = 1) -> list[SAE]:
-    """Train one SAE per architecture on the data of `truth`, on the CPU, with the project's own training module."""
+    """Train one SAE per architecture on the data of `truth`, or fit it, on the CPU, with the project's own training module."""
     if seed == truth.seed:
         raise SaevError(f"seed {seed} is the dictionary's own: the SAEs would start with the truth as their directions")
     x, _ = truth.sample(20_000, 0)
     mean = x.mean(0)
     scale = float((x - mean).norm(dim=1).mean() / truth.d**0.5)
     saes = [SAE(architecture, mean, scale, seed=seed) for architecture in architectures]
-    module = SAETraining(saes, steps=steps, warmup=0.05, decay=0.5, clip=1.0)
-    with quiet_lightning():
-        trainer = plain_trainer(steps, accelerator="cpu", devices=1)
-        trainer.fit(module, DataLoader(_Stream(truth, batch_size), batch_size=None))
+    for sae in saes:
+        sae.architecture.initialise(sae, sae.normalise(x)[: sae.architecture.sample_size], seed)
+    trained = [sae for sae in saes if isinstance(sae.architecture, Trained)]
+    if trained:
+        module = SAETraining(trained, steps=steps, warmup=0.05, decay=0.5, clip=1.0)
+        with quiet_lightning():
+            trainer = plain_trainer(steps, accelerator="cpu", devices=1)
+            trainer.fit(module, DataLoader(_Stream(truth, batch_size), batch_size=None))
     return [sae.eval().requires_grad_(False) for sae in saes]
 
 

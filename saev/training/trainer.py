@@ -7,14 +7,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import lightning
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from saev.errors import SaevError
 
 
 def plain_trainer(steps: int, **options: object) -> lightning.Trainer:
     """A trainer of so many steps that writes nothing by itself and takes the batches as they come."""
-    return lightning.Trainer(
-        max_epochs=1, limit_train_batches=steps, logger=False, enable_checkpointing=False, enable_model_summary=False,
-        enable_progress_bar=False, use_distributed_sampler=False, **options,
-    )  # fmt: skip
+    try:
+        return lightning.Trainer(
+            max_epochs=1, limit_train_batches=steps, logger=False, enable_checkpointing=False, enable_model_summary=False,
+            enable_progress_bar=False, use_distributed_sampler=False, **options,
+        )  # fmt: skip
+    except MisconfigurationException as error:
+        places = {key: options[key] for key in ("accelerator", "devices", "num_nodes") if key in options}
+        raise SaevError(f"machine: {places} cannot be had: {str(error).splitlines()[0]}") from None
 
 
 @contextmanager
@@ -49,14 +56,15 @@ class TrainingBar(lightning.Callback):
     """
 
     def __init__(self, batch_size: int):
-        self.batch_size = batch_size
-
-    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        self.batch_size = batch_size
         columns = (TextColumn("train"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[state]}"), TimeRemainingColumn())
-        self.progress = Progress(*columns, console=Console(stderr=True), disable=trainer.global_rank > 0)
+        self.progress = Progress(*columns, console=Console(stderr=True))
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        self.progress.disable = trainer.global_rank > 0
         self.progress.start()
         self.task = self.progress.add_task("train", total=trainer.limit_train_batches, completed=trainer.global_step, state="")
 
@@ -66,6 +74,8 @@ class TrainingBar(lightning.Callback):
         state = f"{speed:,.0f} tokens/s  NMSE {last['mse']:.3f}  L0 {last['l0']:.1f}  dead {last['dead']:.1%}"
         self.progress.update(self.task, advance=1, state=state)
 
-    def teardown(self, trainer: lightning.Trainer, module: lightning.LightningModule, stage: str) -> None:
-        if hasattr(self, "progress"):
-            self.progress.stop()
+    def on_train_end(self, *_) -> None:
+        self.progress.stop()
+
+    def on_exception(self, *_) -> None:
+        self.progress.stop()

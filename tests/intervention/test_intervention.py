@@ -67,6 +67,8 @@ def test_the_random_direction_is_as_long_as_the_edit(sae):
     direction = random_direction(24, seed=1)
     control = push_along(direction, edit)
     torch.testing.assert_close(control.change().norm(dim=-1), edit.change().norm(dim=-1))
+    free = edit._replace(direction_d=2.5 * edit.direction_d)  # a decoder row that is not kept at unit norm
+    torch.testing.assert_close(push_along(direction, free).change().norm(dim=-1), free.change().norm(dim=-1))
     mask = torch.rand(2, 16) > 0.5
     assert torch.equal(edit.where(mask).change(), edit.change() * mask[..., None])
     assert direction.norm().item() == pytest.approx(1) and not torch.equal(direction, random_direction(24, seed=2))

@@ -44,6 +44,8 @@ def test_two_processes_equal_one(acts, options, parallel):
         assert result.returncode == 0, result.stderr
         folder = acts / f"data/sae/mosaic-timm-with{devices}"
         curve = json.loads((acts / f"results/train/mosaic-timm-with{devices}/curve.json").read_text())
+        revives = "sae.aux_k=16" in options
+        assert any(point["dead"] > 0 for point in curve) == revives  # there is something for AuxK to do
         results.append({file.parent.name: load_file(file) for file in folder.rglob("sae.safetensors")} | {"steps": len(curve)})
     one, two = results
     assert one.pop("steps") == two.pop("steps") and one.keys() == two.keys()

@@ -53,6 +53,13 @@ def outputs(cwd: Path) -> dict[str, int]:
         (["sae.kk=3"], "sae.kk"),
         (["sae=relu", "sae.k=3"], "sae.k"),
         (["trainer.steps=-1"], "trainer.steps must be an integer >= 1, got -1"),
+        (["together=relu"], "together must be a list of names, got 'relu'"),
+        (["together=[topk]"], "together: every SAE needs a name and a folder of its own, got .*topk, .*topk"),
+        (["sae.beside=[3]"], r"beside must be a list of changes, got \[3\]"),
+        (["sae=pca", "sae.d_sae=7"], "sae.d_sae must be even and at most twice the width of the activations, 128; got 7"),
+        (["machine.accelerator=gpu"], "machine: .*'accelerator': 'gpu'.* cannot be had"),
+        (["machine.parallel=tokens"], "machine.parallel must be one of batch, latents, got 'tokens'"),
+        (["+sae.optimizer=muon", "machine.parallel=latents"], "sae.optimizer must be adam where machine.parallel is latents"),
         (["backbone.layer=12"], r"layer 12 is not recorded; it holds \[4\]"),
     ],
 )

@@ -24,6 +24,9 @@ def hub(tmp_path, monkeypatch):
         def create_repo(self, repo, private, exist_ok):
             (cache / f"models--{repo.replace('/', '--')}" / "refs").mkdir(parents=True, exist_ok=exist_ok)
 
+        def repo_info(self, repo):
+            return SimpleNamespace(private=repo != "you/public")
+
         def upload_folder(self, repo_id, folder_path, commit_message):
             home = cache / f"models--{repo_id.replace('/', '--')}"
             oid = f"{len(list(home.glob('snapshots/*'))):040x}"
@@ -60,6 +63,13 @@ def test_what_the_hub_has_not_is_one_line(hub, tmp_path):
         with pytest.raises(SaevError, match=f"{source}: no SAE can be had there: .+") as raised:
             load_sae(source)
         assert "\n" not in str(raised.value)
+
+
+def test_private_is_not_sent_to_a_public_repository(hub, tmp_path):
+    saved(tmp_path / "a", 0)
+    push_sae(tmp_path / "a", "you/secret", private=True)
+    with pytest.raises(SaevError, match="hf://you/public: cannot be written to: it is public, and private=True was asked for"):
+        push_sae(tmp_path / "a", "you/public", private=True)
 
 
 def test_nothing_damaged_is_pushed(hub, tmp_path):

@@ -1,5 +1,7 @@
 """The model and its losses against dense formulas and dense float64 autograd."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from saev.errors import SaevError
 from saev.sae import SAE, BatchTopK, Gated, JumpReLU, ReLU, TopK, load_sae, save_sae
+from saev.sae.checkpoint import load_layer
 from saev.sae.objectives import objective
 from saev.sae.selection import pareto_widths, select_batch_topk
 from saev.sae.sparse import owners
@@ -184,6 +187,10 @@ def test_k_anneals_from_k_start_to_k(kind):
     sae.b_enc.data += 50  # all are positive, so that every place is taken
     assert [objective(sae, x, progress).l0.item() for progress in (0, 0.25, 1)] == [20, 12, 4]
     assert kind(d_sae=S, k=4).k_after(0) == 4
+    for step in range(80):
+        objective(sae, x, step / 80)
+    # The threshold of BatchTopK has followed k, down to the last step of its fall at least; it is no mean that remembers k_start.
+    assert 3.9 < (sae.encode(x) > 0).sum(1).double().mean() < 5.1
 
 
 def test_directions_start_from_data():
@@ -280,6 +287,19 @@ def test_damaged_or_foreign_checkpoints_are_one_line(tmp_path):
     file.write_bytes(file.read_bytes()[:-8])
     with pytest.raises(SaevError, match="does not hold the SAE"):
         load_sae(tmp_path / "sae")
+    config = json.loads((tmp_path / "sae" / "config.json").read_text())
+    for text, message in (
+        ("{", "config.json: damaged"),
+        ("[]", "config.json: not the config of an SAE"),
+        (json.dumps({**config, "options": {**config["options"], "novel": 1}}), "config.json: not understood by this version.*novel"),
+        (json.dumps({key: value for key, value in config.items() if key != "d"}), "config.json: not understood by this version: 'd'"),
+    ):
+        (tmp_path / "sae" / "config.json").write_text(text)
+        with pytest.raises(SaevError, match=message):
+            load_sae(tmp_path / "sae")
+    with pytest.raises(SaevError, match="does not say on which layer"):
+        (tmp_path / "sae" / "config.json").write_text(json.dumps(config))
+        load_layer(tmp_path / "sae")
     (tmp_path / "sae" / "config.json").write_text('{"schema": 9}')
     with pytest.raises(SaevError, match="schema 9"):
         load_sae(tmp_path / "sae")

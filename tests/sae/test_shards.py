@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from saev.sae import TopK
 from saev.sae.objectives import objective
 from saev.sae.shards import local_width
 from tests.sae.test_sae import ARCHITECTURES, S, build
@@ -19,15 +20,19 @@ def shard_of(tensor, shard):
     return tensor if dim is None else tensor.movedim(dim, 0)[shard::2].movedim(0, dim)
 
 
+DEAD = {"a third": torch.arange(S) % 3 == 0, "of one shard only": torch.arange(S) % 4 == 0}
+CASES = [(*case, where) for case in (*ARCHITECTURES, (TopK(d_sae=S, k=5, random_prefixes=3), 0.0)) for where in DEAD
+         if case[0].aux_k or where == "a third"]  # fmt: skip
+
+
 def work(shard, store, results):
     dist.init_process_group("gloo", store=dist.FileStore(store, 2), rank=shard, world_size=2, timeout=timedelta(seconds=60))
     out = []
-    for architecture, bias in ARCHITECTURES:
+    for architecture, bias, where in CASES:
         whole, x = build(architecture, bias=bias)
         sae = type(whole)(architecture, whole.mean, whole.scale.item(), shard=shard, shards=2).to(x.dtype)
         sae.load_state_dict({name: shard_of(value, shard).clone() for name, value in whole.state_dict().items()})
-        dead = torch.arange(S) % 3 == 0
-        got = objective(sae, x, 0.25, dead=dead[shard::2])
+        got = objective(sae, x, 0.25, step=3, dead=DEAD[where][shard::2])
         grads = torch.autograd.grad(got.loss, list(sae.parameters()))
         out.append((got.loss.detach(), got.mse, got.l0, got.fired, {n: g for (n, _), g in zip(sae.named_parameters(), grads, strict=True)}))
     torch.save(out, f"{results}/{shard}.pt")
@@ -45,12 +50,11 @@ def shards(tmp_path_factory):
     return [torch.load(folder / f"{shard}.pt", weights_only=True) for shard in range(2)]
 
 
-@pytest.mark.parametrize("case", range(len(ARCHITECTURES)))
+@pytest.mark.parametrize("case", range(len(CASES)))
 def test_two_shards_have_the_gradients_of_the_whole(shards, case):
-    architecture, bias = ARCHITECTURES[case]
+    architecture, bias, where = CASES[case]
     whole, x = build(architecture, bias=bias)
-    dead = torch.arange(S) % 3 == 0
-    expected = objective(whole, x, 0.25, dead=dead)
+    expected = objective(whole, x, 0.25, step=3, dead=DEAD[where])
     grads = dict(zip((n for n, _ in whole.named_parameters()), torch.autograd.grad(expected.loss, list(whole.parameters())), strict=True))
     parts = [shards[shard][case] for shard in range(2)]
     for shard, (loss, mse, l0, fired, own) in enumerate(parts):
