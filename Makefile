@@ -27,7 +27,8 @@ setup: $(READY)
 peers: $(PEERS)/.ready
 	@# Their warnings are not ours, and tests/conftest.py needs what is not installed there.
 	$(PEERS_BIN)/python -m pytest --confcutdir=tests/peers -o filterwarnings= tests/peers
-	$(PEERS_BIN)/python -m benchmarks.peers > benchmarks/results/peers.json
+	$(PEERS_BIN)/python -m benchmarks.peers > $(PEERS)/peers.json
+	mv $(PEERS)/peers.json benchmarks/results/peers.json
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

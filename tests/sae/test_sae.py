@@ -248,6 +248,30 @@ def test_hand_computed_topk():
     assert objective(sae, torch.tensor([[5.0, 1, 3, 2], [-5, -1, -3, -2]])).loss.item() == pytest.approx(44 / 8)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "expected"),
+    [
+        # f = (3, 0.5, 0): error 1 from the -1; penalty 0.5 * 3.5.
+        (ReLU(d_sae=3, l1=0.5), (1 + 0.5 * 3.5) / 3),
+        # Half of the warm-up of the penalty (progress 0.1 of 0.2).
+        (ReLU(d_sae=3, l1=1.0), (1 + 0.5 * 3.5) / 3),
+        # f = (3, 0, 0): 0.5 is under the threshold; one latent is counted.
+        (JumpReLU(d_sae=3, l0=0.4, theta=1.0), (1.25 + 0.4) / 3),
+        # The gate, ReLU(pre), reconstructs what ReLU does, and counts once more.
+        (Gated(d_sae=3, l1=0.5), (1 + 0.5 * 3.5 + 1) / 3),
+        # Prefix 1 reconstructs (3, 0, 0), the whole (3, 0.5, 0).
+        (TopK(d_sae=3, k=2, prefixes=(1,)), (1.25 + 1) / 2 / 3),
+    ],
+)
+def test_hand_computed_losses(architecture, expected):
+    """Identity weights, one token (3, 0.5, -1)."""
+    sae = SAE(architecture, torch.zeros(3), 1.0)
+    with torch.no_grad():
+        sae.point(torch.eye(3))
+    progress = 0.1 if isinstance(architecture, ReLU) and architecture.l1 == 1.0 else 1.0
+    assert objective(sae, torch.tensor([[3.0, 0.5, -1.0]]), progress).loss.item() == pytest.approx(expected)
+
+
 def test_start_is_unit_norm_and_tied_but_not_shared():
     sae = SAE(TopK(d_sae=S, k=4), torch.zeros(D), 1.0, seed=5)
     torch.testing.assert_close(sae.W_dec.norm(dim=1), torch.ones(S))
