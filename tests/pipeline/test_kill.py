@@ -1,6 +1,5 @@
 """Real processes, killed with -9 in the middle, then run again: the outputs must be those of an undisturbed run."""
 
-import hashlib
 import signal
 import subprocess
 import time
@@ -9,18 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.pipeline.study import TINY, command, environment, run
+from tests.pipeline.study import TINY, beginnings, command, digest, environment, run
 
 TRAIN = [*TINY, "sae.d_sae=256", "sae.k=8", "sae.prefixes=[]", "trainer.batch_size=256", "trainer.checkpoint_every=20"]
-
-
-def digest(cwd: Path) -> dict[str, str]:
-    return {
-        path.relative_to(cwd).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for top in ("data", "results")
-        for path in sorted((cwd / top).rglob("*"))
-        if path.is_file()
-    }
 
 
 def kill_when(cwd: Path, stage: str, overrides: list[str], ready) -> None:
@@ -65,14 +55,12 @@ def test_killed_stages_continue_to_the_same_bytes(undisturbed, tmp_path):
     assert not (tmp_path / "data/sae").exists()
     result = run(tmp_path, "train", *steps)
     assert result.returncode == 0, result.stderr
-    assert digest(tmp_path) == digest(undisturbed)
+    assert digest(tmp_path, "data", "results") == digest(undisturbed, "data", "results")
     assert not any((tmp_path / ".scratch").rglob("*.*"))  # resumable state is gone once it is of no use
 
 
 def test_a_dictionary_in_shards_continues_to_the_same_bytes(undisturbed, tmp_path):
-    (tmp_path / "data").mkdir()
-    for made in ("acts", "head"):
-        (tmp_path / "data" / made).symlink_to(undisturbed / "data" / made)
+    beginnings(undisturbed, tmp_path)
     shards = [*TRAIN, "trainer.steps=120", "machine.devices=2", "machine.parallel=latents", "machine.accelerator=cpu"]
     assert run(tmp_path, "train", *shards, "sae.name=whole").returncode == 0
     kill_when(tmp_path, "train", [*shards, "sae.name=broken"], lambda: list(tmp_path.glob(".scratch/train/*/last.ckpt")))

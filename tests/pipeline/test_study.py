@@ -1,12 +1,11 @@
 """The whole study, small, as its users run it: every stage a process, every file read back."""
 
-import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
-from tests.pipeline.study import TINY, run
+from tests.pipeline.study import TINY, beginnings, digest, run
 
 SAE = ["sae.d_sae=96", "sae.k=8", "sae.prefixes=[16]"]
 STAGES = {
@@ -68,19 +67,6 @@ def test_stages_agree_with_each_other(finished):
     page = (finished / "report/index.html").read_text()
     for image in finished.glob("report/**/*.png"):
         assert image.relative_to(finished / "report").as_posix() in page
-
-
-def beginnings(finished: Path, cwd: Path) -> Path:
-    """A place to train in, with the activations and the head of the finished study."""
-    (cwd / "data").mkdir(parents=True)
-    for made in ("acts", "head"):
-        (cwd / "data" / made).symlink_to(finished / "data" / made)
-    return cwd
-
-
-def digest(cwd: Path, *folders: str) -> dict[str, str]:
-    files = (p for folder in folders for p in sorted((cwd / folder).rglob("*")) if p.is_file())
-    return {p.relative_to(cwd).as_posix(): hashlib.md5(p.read_bytes()).hexdigest() for p in files}
 
 
 def test_a_second_study_gives_the_same_bytes(finished, tmp_path):
