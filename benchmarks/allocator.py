@@ -34,12 +34,21 @@ def measure(keep: bool) -> dict[str, float]:
     x, weight = torch.randn(2048, 384), torch.randn(384, 12288)
     with torch.inference_mode(), autocast("auto"):
         vit_seconds = median_seconds(lambda: vit(images))
-    return {"vit_s14_images_per_s": 32 / vit_seconds, "encoder_gemm_fp32_ms": 1e3 * median_seconds(lambda: x @ weight)}
+    return {
+        "vit_s14_images_per_s": 32 / vit_seconds,
+        "encoder_gemm_fp32_ms": 1e3 * median_seconds(lambda: x @ weight),
+    }
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         print(json.dumps(measure(sys.argv[1] == "keep")))
     else:
-        run = lambda how: json.loads(subprocess.run([sys.executable, __file__, how], capture_output=True, text=True, check=True).stdout)  # noqa: E731
-        print(json.dumps({"benchmark": "allocator", "default": run("default"), "keep_freed_memory": run("keep")}))
+        run = lambda how: json.loads(
+            subprocess.run([sys.executable, __file__, how], capture_output=True, text=True, check=True).stdout
+        )  # noqa: E731
+        print(
+            json.dumps(
+                {"benchmark": "allocator", "default": run("default"), "keep_freed_memory": run("keep")}
+            )
+        )

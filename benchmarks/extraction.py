@@ -60,7 +60,14 @@ def ours(backbone, images) -> float:
     """Images/s of `record`, everything included."""
     with tempfile.TemporaryDirectory() as directory:
         start = time.perf_counter()
-        record(backbone, images, Path(directory, "store"), layers=[-2], working=Path(directory, "w"), options=Recording(batch_size=BATCH))
+        record(
+            backbone,
+            images,
+            Path(directory, "store"),
+            layers=[-2],
+            working=Path(directory, "w"),
+            options=Recording(batch_size=BATCH),
+        )
         return len(images) / (time.perf_counter() - start)
 
 
@@ -87,12 +94,18 @@ def main() -> None:
         rates["decoding"].append(N_IMAGES / (time.perf_counter() - start))
     shutil.rmtree(root)
     medians = {key: statistics.median(values[1:]) for key, values in rates.items()}
-    print(json.dumps({
-        "benchmark": "extraction", "threads": torch.get_num_threads(), "precision": "bf16" if use_bf16("auto") else "fp32",
-        "images_per_s": {key: round(rate, 1) for key, rate in medians.items()},
-        "decoded_over_bare": round(medians["decoded"] / medians["bare"], 3),
-        "with_decoding_over_bare": round(medians["with_decoding"] / medians["bare"], 3),
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "benchmark": "extraction",
+                "threads": torch.get_num_threads(),
+                "precision": "bf16" if use_bf16("auto") else "fp32",
+                "images_per_s": {key: round(rate, 1) for key, rate in medians.items()},
+                "decoded_over_bare": round(medians["decoded"] / medians["bare"], 3),
+                "with_decoding_over_bare": round(medians["with_decoding"] / medians["bare"], 3),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

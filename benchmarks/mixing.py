@@ -27,7 +27,9 @@ def entropy(images: np.ndarray) -> float:
 
 def measure(batches: list[np.ndarray]) -> tuple[float, float]:
     """Mean entropy of the image of a batch's vectors, and mean number of different images."""
-    return float(np.mean([entropy(images) for images in batches])), float(np.mean([len(np.unique(images)) for images in batches]))
+    return float(np.mean([entropy(images) for images in batches])), float(
+        np.mean([len(np.unique(images)) for images in batches])
+    )
 
 
 def main(directory: str = ".scratch/benchmarks") -> None:
@@ -35,7 +37,9 @@ def main(directory: str = ".scratch/benchmarks") -> None:
     out = {}
     for batch_size in (2048, 16384):
         n_batches = N_IMAGES * N_PATCHES // batch_size
-        everything = np.random.default_rng(0).permutation(N_IMAGES * N_PATCHES)[: n_batches * batch_size] // N_PATCHES
+        everything = (
+            np.random.default_rng(0).permutation(N_IMAGES * N_PATCHES)[: n_batches * batch_size] // N_PATCHES
+        )
         perfect = measure(list(everything.reshape(n_batches, -1)))
         for window in (2, 8, 32, 128, 680):
             stream = ActivationStream(store, 0, batch_size=batch_size, window=window)

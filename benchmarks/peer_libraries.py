@@ -31,4 +31,7 @@ with redirect_stdout(sys.stderr):
     from schedulefree import ScheduleFreeWrapper as ScheduleFreeWrapper
     from sparsify.sign_sgd import SignSGD as SignSGD
 
-VERSIONS = {name: version(name) for name in ("sae-lens", "dictionary-learning", "eai-sparsify", "overcomplete", "torch")}
+VERSIONS = {
+    name: version(name)
+    for name in ("sae-lens", "dictionary-learning", "eai-sparsify", "overcomplete", "torch")
+}

@@ -25,7 +25,19 @@ import torch
 from torch import Tensor
 
 from benchmarks import peer_libraries as lib
-from benchmarks.train_step import K, Step, architectures, encoder_gemm, half_dead, label, measure, options, repeats_at, start, where
+from benchmarks.train_step import (
+    K,
+    Step,
+    architectures,
+    encoder_gemm,
+    half_dead,
+    label,
+    measure,
+    options,
+    repeats_at,
+    start,
+    where,
+)
 from saev.allocator import keep_freed_memory
 
 MID_TRAINING = 5_000
@@ -38,13 +50,20 @@ class SAELens:
     """`SAETrainer.step`."""
 
     def __init__(self, name: str, d: int, s: int, x_nd: Tensor, dead: Tensor | None, **config: object):
-        config_class, sae_class = (getattr(lib.sae_lens, f"{name}TrainingSAE{suffix}") for suffix in ("Config", ""))
+        config_class, sae_class = (
+            getattr(lib.sae_lens, f"{name}TrainingSAE{suffix}") for suffix in ("Config", "")
+        )
         sae = sae_class(config_class(d_in=d, d_sae=s, device=str(x_nd.device), **config))
         self.trainer = lib.sae_lens.SAETrainer(
-            lib.SAETrainerConfig(total_training_samples=LONG_AGO, train_batch_size_samples=len(x_nd), lr_end=3e-4,
-                                 device=str(x_nd.device)),
-            sae, data_provider=iter(()),
-        )  # fmt: skip
+            lib.SAETrainerConfig(
+                total_training_samples=LONG_AGO,
+                train_batch_size_samples=len(x_nd),
+                lr_end=3e-4,
+                device=str(x_nd.device),
+            ),
+            sae,
+            data_provider=iter(()),
+        )
         start(sae.W_enc, sae.b_enc, x_nd, limited="k" in config, dead=dead)
         if dead is not None:
             self.trainer.n_forward_passes_since_fired[dead] = LONG_AGO
@@ -61,7 +80,9 @@ class DictionaryLearning:
         sizes = {"steps": 2 * MID_TRAINING, "activation_dim": d, "dict_size": s}
         self.trainer = trainer_class(**sizes, layer=0, lm_name="none", device=str(x_nd.device), **config)
         sae = self.trainer.ae
-        W_enc, b_enc = (sae.W_enc, sae.b_enc) if name == "JumpRelu" else (sae.encoder.weight.t(), sae.encoder.bias)
+        W_enc, b_enc = (
+            (sae.W_enc, sae.b_enc) if name == "JumpRelu" else (sae.encoder.weight.t(), sae.encoder.bias)
+        )
         start(W_enc, b_enc, x_nd, limited="k" in config, dead=dead)
         if dead is not None:
             self.trainer.num_tokens_since_fired[dead] = LONG_AGO
@@ -74,12 +95,17 @@ class Sparsify:
     """The body of `Trainer.fit`, which cannot be stepped without a language model; without its TF32."""
 
     def __init__(self, d: int, s: int, x_nd: Tensor, dead: Tensor | None, auxk_alpha: float = 0.0):
-        self.sae = lib.sparsify.SparseCoder(d, lib.sparsify.SparseCoderConfig(num_latents=s, k=K), dtype=torch.float32).to(x_nd.device)
+        self.sae = lib.sparsify.SparseCoder(
+            d, lib.sparsify.SparseCoderConfig(num_latents=s, k=K), dtype=torch.float32
+        ).to(x_nd.device)
         signum = lib.SignSGD(self.sae.parameters(), lr=5e-3 / (s / 2**14) ** 0.5)
         self.optimizer = lib.ScheduleFreeWrapper(signum, momentum=0.95)
         self.optimizer.train()
         start(self.sae.encoder.weight.t(), self.sae.encoder.bias, x_nd, limited=True, dead=dead)
-        self.auxk_alpha, self.tokens_since_fired = auxk_alpha, torch.zeros(s, dtype=torch.long, device=x_nd.device)
+        self.auxk_alpha, self.tokens_since_fired = (
+            auxk_alpha,
+            torch.zeros(s, dtype=torch.long, device=x_nd.device),
+        )
         if dead is not None:
             self.tokens_since_fired[dead] = LONG_AGO
 
@@ -100,7 +126,16 @@ class Sparsify:
 class Overcomplete:
     """One batch of `train_sae`, with Adam as in its examples."""
 
-    def __init__(self, name: str, criterion: Callable, d: int, s: int, x_nd: Tensor, dead: Tensor | None, **config: object):
+    def __init__(
+        self,
+        name: str,
+        criterion: Callable,
+        d: int,
+        s: int,
+        x_nd: Tensor,
+        dead: Tensor | None,
+        **config: object,
+    ):
         self.sae = getattr(lib.overcomplete, name)(d, s, **config, device=str(x_nd.device))
         linear = self.sae.encoder.final_block[0]
         start(linear.weight.t(), linear.bias, x_nd, limited="top_k" in config, dead=dead)
@@ -108,7 +143,9 @@ class Overcomplete:
         self.optimizer = torch.optim.Adam(self.sae.parameters(), lr=5e-4)
 
     def __call__(self, x_nd: Tensor) -> None:
-        lib.overcomplete.train_sae(self.sae, [x_nd], self.criterion, self.optimizer, nb_epochs=1, monitoring=0)
+        lib.overcomplete.train_sae(
+            self.sae, [x_nd], self.criterion, self.optimizer, nb_epochs=1, monitoring=0
+        )
 
 
 def mse(sae, x, x_hat, pre_codes, codes, dictionary) -> Tensor:
@@ -162,7 +199,10 @@ def compare(kind: str, d: int, s: int, batch: int, repeats: int, device: str) ->
     torch.manual_seed(1)  # 0 draws the SAE, whose first directions would be these tokens
     x_nd = torch.randn(batch, d).to(device)
     precision, dtype = ("fp32", torch.float32) if device == "cpu" else ("bf16", torch.bfloat16)
-    steps = {"encoder_gemm": encoder_gemm(d, s, x_nd, dtype), "ours": Step(architectures(d, s)[kind], d, precision, x_nd)}
+    steps = {
+        "encoder_gemm": encoder_gemm(d, s, x_nd, dtype),
+        "ours": Step(architectures(d, s)[kind], d, precision, x_nd),
+    }
     failed = {}
     for name, make in contenders(batch)[kind].items():
         try:
@@ -189,7 +229,13 @@ def main() -> None:
         for kind in chosen.kinds:
             results[label(*shape)][kind] = compare(kind, *shape, repeats[label(*shape)], chosen.device)
             gc.collect()  # trainers refer to themselves; at d 768 five of them hold several GB
-    out = {"benchmark": "peers", **where(chosen.device), "versions": lib.VERSIONS, "repeats": repeats, "results": results}
+    out = {
+        "benchmark": "peers",
+        **where(chosen.device),
+        "versions": lib.VERSIONS,
+        "repeats": repeats,
+        "results": results,
+    }
     print(json.dumps(out))
 
 

@@ -58,7 +58,10 @@ def median(run: Callable[[], int], repeats: int = REPEATS) -> float:
 
 def stream_epoch(store: Store, n_batches: int) -> Callable[[], int]:
     def run() -> int:
-        return sum(len(batch) for batch in islice(ActivationStream(store, 0, batch_size=BATCH, window=WINDOW), n_batches))
+        return sum(
+            len(batch)
+            for batch in islice(ActivationStream(store, 0, batch_size=BATCH, window=WINDOW), n_batches)
+        )
 
     return run
 
@@ -72,7 +75,11 @@ def memmap_epoch(path: Path) -> int:
 
 def random_rows(path: Path, n_batches: int) -> float:
     """Vectors/s once the workers run and what they had prefetched is used up."""
-    loader = iter(DataLoader(RandomRows(path, os.path.getsize(path) // (2 * D)), batch_size=BATCH, shuffle=True, num_workers=2))
+    loader = iter(
+        DataLoader(
+            RandomRows(path, os.path.getsize(path) // (2 * D)), batch_size=BATCH, shuffle=True, num_workers=2
+        )
+    )
     for _ in range(8):
         next(loader)
     return median(lambda: sum(len(next(loader)) for _ in range(n_batches)))
@@ -85,7 +92,14 @@ def cold_random_rows(path: Path) -> float:
     def run() -> float:
         forget([path])
         start = time.perf_counter()
-        loader = iter(DataLoader(RandomRows(path, os.path.getsize(path) // (2 * D)), batch_size=BATCH, shuffle=True, num_workers=2))
+        loader = iter(
+            DataLoader(
+                RandomRows(path, os.path.getsize(path) // (2 * D)),
+                batch_size=BATCH,
+                shuffle=True,
+                num_workers=2,
+            )
+        )
         return sum(len(next(loader)) for _ in range(4)) / (time.perf_counter() - start)
 
     return statistics.median(run() for _ in range(REPEATS))
@@ -160,16 +174,23 @@ def main(directory: str = ".scratch/benchmarks") -> None:
     }
     command = [sys.executable, "-m", "benchmarks.reading", "memory", str(store.path)]
     peak = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    print(json.dumps({
-        "benchmark": "reading", "threads": torch.get_num_threads(),
-        "warm_vectors_per_s": {key: round(rate) for key, rate in warm.items()},
-        "cold_vectors_per_s": {key: round(rate) for key, rate in disk.items()},
-        "stream_over_memmap": round(warm["stream"] / warm["memmap_sequential"], 2),
-        "stream_over_random_rows": {"warm": round(warm["stream"] / warm["random_row_loader"], 1),
-                                    "cold": round(disk["stream"] / disk["random_row_loader"], 1)},
-        "stream_over_disk": round(disk["stream"] / disk["files_in_order"], 2),
-        "peak_memory": peak,
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "benchmark": "reading",
+                "threads": torch.get_num_threads(),
+                "warm_vectors_per_s": {key: round(rate) for key, rate in warm.items()},
+                "cold_vectors_per_s": {key: round(rate) for key, rate in disk.items()},
+                "stream_over_memmap": round(warm["stream"] / warm["memmap_sequential"], 2),
+                "stream_over_random_rows": {
+                    "warm": round(warm["stream"] / warm["random_row_loader"], 1),
+                    "cold": round(disk["stream"] / disk["random_row_loader"], 1),
+                },
+                "stream_over_disk": round(disk["stream"] / disk["files_in_order"], 2),
+                "peak_memory": peak,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -35,5 +35,8 @@ MEMBERS = {
 if __name__ == "__main__":
     truth = Truth()
     saes = train_on(truth, list(MEMBERS.values()), steps=STEPS)
-    results = {name: {key: round(value, 3) for key, value in recovery(sae, truth).items()} for name, sae in zip(MEMBERS, saes, strict=True)}
+    results = {
+        name: {key: round(value, 3) for key, value in recovery(sae, truth).items()}
+        for name, sae in zip(MEMBERS, saes, strict=True)
+    }
     print(json.dumps({"benchmark": "recovery", "results": results}))

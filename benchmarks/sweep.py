@@ -29,7 +29,9 @@ def run(folder: Path, members: list[int]) -> None:
     store = synthetic_store(folder / "store", n_images=600, n_patches=256, d=384)
     architectures = [TopK(d_sae=2048, **MEMBERS[i]) for i in members]
     with tempfile.TemporaryDirectory() as working:
-        saes, _ = fit(architectures, store, layer=0, options=Training(steps=STEPS), seed=0, working=Path(working))
+        saes, _ = fit(
+            architectures, store, layer=0, options=Training(steps=STEPS), seed=0, working=Path(working)
+        )
     for i, sae, (metrics, _) in zip(members, saes, evaluate(saes, store, 0, max_images=100), strict=True):
         save_sae(sae, folder / f"sae{i}", metrics=metrics)
 
@@ -37,7 +39,9 @@ def run(folder: Path, members: list[int]) -> None:
 def seconds(folder: Path, runs: list[list[int]]) -> float:
     start = time.perf_counter()
     for members in runs:
-        subprocess.run([sys.executable, "-m", "benchmarks.sweep", str(folder), *map(str, members)], check=True)
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.sweep", str(folder), *map(str, members)], check=True
+        )
     return time.perf_counter() - start
 
 
@@ -46,7 +50,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         seconds(Path(folder), [[0]])  # writes the store
         alone, together = seconds(Path(folder), [[i] for i in everyone]), seconds(Path(folder), [everyone])
-    result = {"eight_runs_s": round(alone, 1), "one_stream_s": round(together, 1), "faster": round(alone / together, 2)}
+    result = {
+        "eight_runs_s": round(alone, 1),
+        "one_stream_s": round(together, 1),
+        "faster": round(alone / together, 2),
+    }
     print(json.dumps({"benchmark": "sweep", **result}))
 
 

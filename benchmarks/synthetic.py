@@ -10,16 +10,32 @@ from saev.activations.create import create
 from saev.activations.store import SCHEMA
 
 
-def synthetic_store(path: Path, *, n_images: int, n_patches: int, d: int, chunk: int = 32, seed: int = 0) -> Store:
+def synthetic_store(
+    path: Path, *, n_images: int, n_patches: int, d: int, chunk: int = 32, seed: int = 0
+) -> Store:
     """Write, or reopen, a complete store with one layer, one cls token and Gaussian activations."""
     if not (path / "zarr.json").is_file():
         rows = int(n_patches**0.5)
         tokens = {"cls": [0, 1], "patch": [1, 1 + n_patches]}
         attrs = {
-            "schema": SCHEMA, "backbone": "synthetic", "weights": "none", "preprocess": {"size": [224, 224]}, "n_blocks": 1, "d": d,
-            "layers": [0], "grid": [rows, n_patches // rows], "tokens": tokens, "backbone_tokens": tokens, "dtype": "float16",
-            "data": "synthetic", "n_images": n_images, "classes": [], "purity": 1.0, "corrupt": "fatal", "chunk": chunk,
-        }  # fmt: skip
+            "schema": SCHEMA,
+            "backbone": "synthetic",
+            "weights": "none",
+            "preprocess": {"size": [224, 224]},
+            "n_blocks": 1,
+            "d": d,
+            "layers": [0],
+            "grid": [rows, n_patches // rows],
+            "tokens": tokens,
+            "backbone_tokens": tokens,
+            "dtype": "float16",
+            "data": "synthetic",
+            "n_images": n_images,
+            "classes": [],
+            "purity": 1.0,
+            "corrupt": "fatal",
+            "chunk": chunk,
+        }
         partial = path.with_name(path.name + ".partial")
         create(partial, attrs)
         group = zarr.open_group(str(partial), mode="r+")
@@ -29,9 +45,13 @@ def synthetic_store(path: Path, *, n_images: int, n_patches: int, d: int, chunk:
             group["acts/0"][first : first + chunk] = values.astype(np.float16)
             group["norms/0"][first : first + chunk] = np.linalg.norm(values, axis=-1)
         group["labels/present"][:] = True
-        mean = group.create_array("stats/0/patch/mean", shape=(d,), dtype="float64", config={"write_empty_chunks": True})
+        mean = group.create_array(
+            "stats/0/patch/mean", shape=(d,), dtype="float64", config={"write_empty_chunks": True}
+        )
         mean[:] = 0
-        group.attrs["stats"] = {"0": {"patch": {"scale": 1.0, "min": -6.0, "max": 6.0, "median_norm": d**0.5}}}
+        group.attrs["stats"] = {
+            "0": {"patch": {"scale": 1.0, "min": -6.0, "max": 6.0, "median_norm": d**0.5}}
+        }
         group.attrs["missing"] = []
         group.attrs["complete"] = True
         partial.rename(path)

@@ -50,7 +50,9 @@ def start(W_enc: Tensor, b_enc: Tensor, x_nd: Tensor, *, limited: bool, dead: Te
     if not limited:
         b_enc -= pre.flatten().kthvalue(pre.numel() - 50 * len(pre)).values
     if dead is not None:
-        b_enc[~dead.to(b_enc.device)] += 5 * pre.std()  # raised above the dead, which have positive pre-activations still
+        b_enc[~dead.to(b_enc.device)] += (
+            5 * pre.std()
+        )  # raised above the dead, which have positive pre-activations still
 
 
 class Step:
@@ -71,13 +73,19 @@ class Step:
         self.sae.project()
 
 
-def encoder_gemm(d: int, s: int, x_nd: Tensor, dtype: torch.dtype = torch.float32) -> Callable[[Tensor], Tensor]:
+def encoder_gemm(
+    d: int, s: int, x_nd: Tensor, dtype: torch.dtype = torch.float32
+) -> Callable[[Tensor], Tensor]:
     """The product alone; its input is `x_nd` in `dtype`."""
-    bias, x_nd, weight = (tensor.to(x_nd.device, dtype) for tensor in (torch.zeros(s), x_nd, torch.randn(s, d).t()))
+    bias, x_nd, weight = (
+        tensor.to(x_nd.device, dtype) for tensor in (torch.zeros(s), x_nd, torch.randn(s, d).t())
+    )
     return lambda _: torch.addmm(bias, x_nd, weight)
 
 
-def measure(steps: dict[str, Callable[[Tensor], object]], x_nd: Tensor, repeats: int) -> dict[str, dict[str, float]]:
+def measure(
+    steps: dict[str, Callable[[Tensor], object]], x_nd: Tensor, repeats: int
+) -> dict[str, dict[str, float]]:
     """Medians over `repeats` rounds of every step, after a round to warm up; `encoder_gemm` is one of them."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(repeats + 1):
@@ -89,7 +97,11 @@ def measure(steps: dict[str, Callable[[Tensor], object]], x_nd: Tensor, repeats:
             seconds[name].append(time.perf_counter() - began)
     median = {name: statistics.median(times[1:]) for name, times in seconds.items()}
     return {
-        name: {"ms": round(1e3 * t, 1), "tokens_per_s": round(len(x_nd) / t), "times_gemm": round(t / median["encoder_gemm"], 2)}
+        name: {
+            "ms": round(1e3 * t, 1),
+            "tokens_per_s": round(len(x_nd) / t),
+            "times_gemm": round(t / median["encoder_gemm"], 2),
+        }
         for name, t in median.items()
     }
 
@@ -98,7 +110,9 @@ def options(kinds: list[str]) -> argparse.Namespace:
     """The command line: kinds, shapes, repeats, device."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--kinds", nargs="+", choices=kinds, default=kinds)
-    parser.add_argument("--shapes", nargs="+", type=lambda text: tuple(map(int, text.split("x"))), default=SHAPES)
+    parser.add_argument(
+        "--shapes", nargs="+", type=lambda text: tuple(map(int, text.split("x"))), default=SHAPES
+    )
     parser.add_argument("--repeats", type=int, help="default: 5 at d 384, 3 above")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     return parser.parse_args()
@@ -106,7 +120,10 @@ def options(kinds: list[str]) -> argparse.Namespace:
 
 def where(device: str) -> dict[str, object]:
     """What the times were taken on."""
-    return {"device": torch.cuda.get_device_name() if device == "cuda" else "cpu", "threads": torch.get_num_threads()}
+    return {
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+    }
 
 
 def label(d: int, s: int, batch: int) -> str:
@@ -129,7 +146,11 @@ def main() -> None:
             steps = {"encoder_gemm": encoder_gemm(d, s, x_nd, dtype)}
             steps |= {kind: Step(architectures(d, s)[kind], d, precision, x_nd) for kind in chosen.kinds}
             results[f"{label(d, s, batch)}, {precision}"] = measure(steps, x_nd, repeats[label(d, s, batch)])
-    print(json.dumps({"benchmark": "train_step", **where(chosen.device), "repeats": repeats, "results": results}))
+    print(
+        json.dumps(
+            {"benchmark": "train_step", **where(chosen.device), "repeats": repeats, "results": results}
+        )
+    )
 
 
 if __name__ == "__main__":

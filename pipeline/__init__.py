@@ -65,8 +65,14 @@ def compose_again(config_name: str, **choices: str) -> DictConfig:
     """This run's configuration with other choices of groups; overrides of the groups chosen anew are left out."""
     from hydra.core.hydra_config import HydraConfig
 
-    kept = [o for o in HydraConfig.get().overrides.task if o.lstrip("+~").partition("=")[0].partition(".")[0] not in choices]
-    return hydra.compose(config_name, overrides=[*kept, *(f"{group}={name}" for group, name in choices.items())])
+    kept = [
+        o
+        for o in HydraConfig.get().overrides.task
+        if o.lstrip("+~").partition("=")[0].partition(".")[0] not in choices
+    ]
+    return hydra.compose(
+        config_name, overrides=[*kept, *(f"{group}={name}" for group, name in choices.items())]
+    )
 
 
 def plain(node: DictConfig) -> dict:
@@ -89,7 +95,11 @@ def launch(cfg: DictConfig) -> object:
 
     from saev.errors import SaevError
 
-    for name in ("lightning.fabric", "lightning.fabric.utilities.rank_zero", "lightning_utilities.core.rank_zero"):
+    for name in (
+        "lightning.fabric",
+        "lightning.fabric.utilities.rank_zero",
+        "lightning_utilities.core.rank_zero",
+    ):
         logging.getLogger(name).setLevel(logging.WARNING)  # they announce every process
     try:
         fabric = Fabric(**places(cfg))

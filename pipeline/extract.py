@@ -29,17 +29,32 @@ def main(cfg: DictConfig) -> None:
     for split, source in plain(cfg.data.splits).items():
         images = build(cfg.data, "splits", **source)
         # Where the values would differ the work starts anew.
-        identity = {**options, "layers": layers, "weights": backbone.weights_hash(), "data": images.fingerprint,
-                    "bf16": use_bf16(cfg.machine.precision, device)}  # fmt: skip
+        identity = {
+            **options,
+            "layers": layers,
+            "weights": backbone.weights_hash(),
+            "data": images.fingerprint,
+            "bf16": use_bf16(cfg.machine.precision, device),
+        }
         working = scratch("extract", identity)
         store = record(
-            backbone, images, cfg.acts[split], layers=layers, working=working, options=recording, workers=cfg.workers,
-            precision=cfg.machine.precision, device=device,
-        )  # fmt: skip
+            backbone,
+            images,
+            cfg.acts[split],
+            layers=layers,
+            working=working,
+            options=recording,
+            workers=cfg.workers,
+            precision=cfg.machine.precision,
+            device=device,
+        )
         labelled = float((store.patch_labels() != IGNORE).mean())
         metrics[split] = {
-            "images": store.n_images, "missing": len(store.attrs["missing"]), "labelled_patches": labelled, "layers": store.attrs["stats"],
-        }  # fmt: skip
+            "images": store.n_images,
+            "missing": len(store.attrs["missing"]),
+            "labelled_patches": labelled,
+            "layers": store.attrs["stats"],
+        }
         if distributed.rank() == 0:
             working.rmdir()
     if distributed.rank() == 0:

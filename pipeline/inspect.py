@@ -17,7 +17,10 @@ def main(cfg: DictConfig) -> None:
     for table in (contents(found), integrity(found), outliers(found)):
         print(table)
     if not found.whole:
-        raise SaevError(f"{cfg.store}: not whole; run the extract stage again" + ("" if found.attrs.get("complete") else " to finish it"))
+        raise SaevError(
+            f"{cfg.store}: not whole; run the extract stage again"
+            + ("" if found.attrs.get("complete") else " to finish it")
+        )
 
 
 if __name__ == "__main__":

@@ -36,10 +36,15 @@ def main(cfg: DictConfig) -> None:
     edited = illustrate(sae, predict, best, store.classes, train, val, cfg.maps.strength)
     rows = [(edit.name, images[edit.image].image, edit.before, edit.after) for edit in edited]
     results = cfg.results.intervene
-    save(segmentation_maps(rows, store.classes, store.grid, f"set to {cfg.maps.strength:g} x its maximum"), f"{results}/maps.png")
+    save(
+        segmentation_maps(rows, store.classes, store.grid, f"set to {cfg.maps.strength:g} x its maximum"),
+        f"{results}/maps.png",
+    )
     save(tradeoff(summary["points"], summary["curves"]), f"{results}/tradeoff.png")
     write_json(f"{results}/outcome.json", {**summary, "controls": dict(zip(names, controls, strict=True))})
-    write_json(f"{results}/curve.json", [{"edit": f"{p['method']}, {p['place']}", **p} for p in summary["points"]])
+    write_json(
+        f"{results}/curve.json", [{"edit": f"{p['method']}, {p['place']}", **p} for p in summary["points"]]
+    )
     metrics = {}
     for curve in summary["curves"]:
         values = {"selectivity": curve["selectivity"], "other_at_80": curve["other_at_80"]}

@@ -20,7 +20,11 @@ def main(cfg: DictConfig) -> None:
     if len(set(folders)) < len(cells):
         raise SaevError(f"together: every SAE needs a name and a folder of its own, got {', '.join(folders)}")
     changes = [[{}, *listed(cell.sae, "beside", dict)] for cell in cells]
-    architectures = [build(cell.sae, "beside", **change) for cell, own in zip(cells, changes, strict=True) for change in own]
+    architectures = [
+        build(cell.sae, "beside", **change)
+        for cell, own in zip(cells, changes, strict=True)
+        for change in own
+    ]
 
     from saev.activations import Store
     from saev.data import IGNORE
@@ -31,27 +35,57 @@ def main(cfg: DictConfig) -> None:
     train, val = Store(cfg.acts.train), Store(cfg.acts.val)
     train.check_same_model(val)
     labelled = bool((val.patch_labels() != IGNORE).any())
-    head = load_head(cfg.head_file, val) if labelled else None  # without labels there is no head to be faithful to
+    head = (
+        load_head(cfg.head_file, val) if labelled else None
+    )  # without labels there is no head to be faithful to
     layer = train.layer(cfg.backbone.layer)
-    working = scratch("train", {"sae": [plain(cell.sae) for cell in cells], "trainer": plain(cfg.trainer), "seed": cfg.seed,
-                                "layer": layer, "store": [train.attrs["data"], train.attrs["weights"], train.attrs["stats"]],
-                                "parallel": cfg.machine.parallel})  # fmt: skip
-    saes, curve = fit(architectures, train, layer=layer, options=Training(**plain(cfg.trainer)), seed=cfg.seed, working=working,
-                      parallel=cfg.machine.parallel, progress=rich_progress(), **places(cfg))  # fmt: skip
+    working = scratch(
+        "train",
+        {
+            "sae": [plain(cell.sae) for cell in cells],
+            "trainer": plain(cfg.trainer),
+            "seed": cfg.seed,
+            "layer": layer,
+            "store": [train.attrs["data"], train.attrs["weights"], train.attrs["stats"]],
+            "parallel": cfg.machine.parallel,
+        },
+    )
+    saes, curve = fit(
+        architectures,
+        train,
+        layer=layer,
+        options=Training(**plain(cfg.trainer)),
+        seed=cfg.seed,
+        working=working,
+        parallel=cfg.machine.parallel,
+        progress=rich_progress(),
+        **places(cfg),
+    )
     if not saes:
         return  # what follows is the first process's work
 
     on = machine(cfg)
-    on_val, on_train = (evaluate(saes, store, layer, max_images=val.n_images, device=on["device"]) for store in (val, train))
-    predict = Predictor(build(cfg.backbone, "layer"), head, val, layer, FIDELITY_IMAGES, **on) if head else None
+    on_val, on_train = (
+        evaluate(saes, store, layer, max_images=val.n_images, device=on["device"]) for store in (val, train)
+    )
+    predict = (
+        Predictor(build(cfg.backbone, "layer"), head, val, layer, FIDELITY_IMAGES, **on) if head else None
+    )
     ends = accumulate(map(len, changes), initial=0)
     for cell, (first, last) in zip(cells, pairwise(ends), strict=True):
         here = slice(first, last)
-        measured = [{"val": v, "train": t} for (v, _), (t, _) in zip(on_val[here], on_train[here], strict=True)]
+        measured = [
+            {"val": v, "train": t} for (v, _), (t, _) in zip(on_val[here], on_train[here], strict=True)
+        ]
         if predict:
             measured[0]["fidelity"] = fidelity(saes[first], predict)
         points = [{**point, "sae": point["sae"] - first} for point in curve if first <= point["sae"] < last]
-        facts = {"backbone": train.attrs["backbone"], "weights": train.attrs["weights"], "layer": layer, "data": train.attrs["data"]}
+        facts = {
+            "backbone": train.attrs["backbone"],
+            "weights": train.attrs["weights"],
+            "layer": layer,
+            "data": train.attrs["data"],
+        }
         write(cell, saes[here], measured, on_val[first][1].tolist(), points, facts)
     shutil.rmtree(working)
 
@@ -64,7 +98,9 @@ def listed(node: DictConfig, key: str, kind: type) -> list:
     return value
 
 
-def write(cell: DictConfig, saes: list, measured: list[dict], density: list[float], curve: list[dict], facts: dict) -> None:
+def write(
+    cell: DictConfig, saes: list, measured: list[dict], density: list[float], curve: list[dict], facts: dict
+) -> None:
     """The files of one cell of the study."""
     from saev.files import new_directory, write_json
     from saev.sae import save_sae
@@ -75,7 +111,9 @@ def write(cell: DictConfig, saes: list, measured: list[dict], density: list[floa
             save_sae(sae, out / (f"beside/{i}" if i else "sae"), **facts, metrics=metrics)
         write_json(out / "density.json", density)
     write_json(f"{cell.results.train}/curve.json", [{**point, "sae": names[point["sae"]]} for point in curve])
-    frontier = [{"sae": cell.sae.name, **{key: m["val"][key] for key in ("nmse", "l0", "dead")}} for m in measured]
+    frontier = [
+        {"sae": cell.sae.name, **{key: m["val"][key] for key in ("nmse", "l0", "dead")}} for m in measured
+    ]
     write_json(f"{cell.results.train}/frontier.json", frontier)
     write_json(f"{cell.results.train}/metrics.json", measured[0])
 

@@ -20,7 +20,15 @@ def tiny_vit() -> Backbone:
     from saev.backbones.timm import TimmVit
 
     torch.manual_seed(0)
-    model = timm.create_model("vit_tiny_patch16_224", pretrained=False, img_size=64, depth=3, embed_dim=24, num_heads=3, num_classes=5)
+    model = timm.create_model(
+        "vit_tiny_patch16_224",
+        pretrained=False,
+        img_size=64,
+        depth=3,
+        embed_dim=24,
+        num_heads=3,
+        num_classes=5,
+    )
     return TimmVit(model, name="tiny")
 
 
@@ -30,8 +38,14 @@ def stores(tiny_vit, tmp_path_factory) -> dict[str, Store]:
     root = tmp_path_factory.mktemp("acts")
     return {
         split: record(
-            tiny_vit, Mosaic(split=split, n=n, size=64), root / split, layers=[1, 2], working=root / f"{split}-working",
-            options=Recording(chunk=8, batch_size=4), workers=0, precision="fp32",
+            tiny_vit,
+            Mosaic(split=split, n=n, size=64),
+            root / split,
+            layers=[1, 2],
+            working=root / f"{split}-working",
+            options=Recording(chunk=8, batch_size=4),
+            workers=0,
+            precision="fp32",
         )
         for split, n in (("train", 40), ("val", 12))
-    }  # fmt: skip
+    }

@@ -18,7 +18,11 @@ def examples(page: str) -> list[str]:
 @pytest.mark.parametrize("library", ["zarr", "tensorstore", "saev"])
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # a stranger's open() without close
 def test_store_examples(library, stores):
-    (code,) = (example for example in examples("activation-store.md") if re.search(rf"^(import|from) .*{library}", example, re.M))
+    (code,) = (
+        example
+        for example in examples("activation-store.md")
+        if re.search(rf"^(import|from) .*{library}", example, re.M)
+    )
     assert code.strip().count("\n") < 10 and STORE in code
     names: dict = {}
     exec(code.replace(STORE, str(stores["train"].path)), names)
@@ -36,21 +40,29 @@ def test_store_examples(library, stores):
 def test_store_page_quotes_the_committed_benchmarks():
     page = (DOCS / "activation-store.md").read_text()
     results = {
-        name: json.loads((DOCS.parent / f"benchmarks/results/{name}.json").read_text()) for name in ("extraction", "reading", "mixing")
+        name: json.loads((DOCS.parent / f"benchmarks/results/{name}.json").read_text())
+        for name in ("extraction", "reading", "mixing")
     }
-    images, warm, cold = results["extraction"]["images_per_s"], *(results["reading"][f"{w}_vectors_per_s"] for w in ("warm", "cold"))
+    images, warm, cold = (
+        results["extraction"]["images_per_s"],
+        *(results["reading"][f"{w}_vectors_per_s"] for w in ("warm", "cold")),
+    )
     for quoted in (
-        f"{images['decoded']} images/s | {images['bare']}: timm", f"{images['with_decoding']} images/s |",
+        f"{images['decoded']} images/s | {images['bare']}: timm",
+        f"{images['with_decoding']} images/s |",
         f"{warm['stream'] / 1e6:.2f} M vectors/s | {warm['memmap_sequential'] / 1e6:.2f} M: numpy",
         f"{warm['random_row_loader'] / 1e6:.2f} M: a DataLoader",
         f"{cold['stream'] / 1e6:.2f} M vectors/s | {cold['files_in_order'] / 1e6:.2f} M: the files",
         f"{cold['random_row_loader'] / 1e6:.3f} M: random rows",
         "{added_mb} MB | {window_mb} MB: its window".format(**results["reading"]["peak_memory"]),
-    ):  # fmt: skip
+    ):
         assert quoted in page
     shares = results["mixing"]["of_a_perfect_shuffle"]
     for window, label in ((2, "2"), (8, "8"), (32, "32 (default)"), (128, "128"), (680, "all")):
-        cells = [next(v for k, v in shares.items() if k.startswith(f"batch {batch}, window {window} ")) for batch in (2048, 16384)]
+        cells = [
+            next(v for k, v in shares.items() if k.startswith(f"batch {batch}, window {window} "))
+            for batch in (2048, 16384)
+        ]
         row = " | ".join(f"{cell['entropy']:.2f}, {cell['images']:.2f}" for cell in cells)
         assert f"| {label} | {row} |" in page
 
@@ -58,7 +70,8 @@ def test_store_page_quotes_the_committed_benchmarks():
 def test_architecture_page_quotes_the_committed_benchmarks():
     page = (DOCS / "architectures.md").read_text()
     recovery, step = (
-        json.loads((DOCS.parent / f"benchmarks/results/{name}.json").read_text())["results"] for name in ("recovery", "train_step")
+        json.loads((DOCS.parent / f"benchmarks/results/{name}.json").read_text())["results"]
+        for name in ("recovery", "train_step")
     )
     for name, r in recovery.items():
         assert f"| {name} | {r['mmcs']:.3f} | {r['f1']:.2f} | {r['l0']:.1f} | {r['nmse']:.3f} |" in page
@@ -66,12 +79,18 @@ def test_architecture_page_quotes_the_committed_benchmarks():
         fp32, bf16 = (step[f"{shape}, {precision}"] for precision in ("fp32", "bf16"))
         for name in set(fp32) - {"encoder_gemm"}:
             a, b = fp32[name], bf16[name]
-            assert f"| {name} | {a['tokens_per_s']:,} | {a['times_gemm']} | {b['tokens_per_s']:,} | {b['times_gemm']} |" in page
+            assert (
+                f"| {name} | {a['tokens_per_s']:,} | {a['times_gemm']} | {b['tokens_per_s']:,} | {b['times_gemm']} |"
+                in page
+            )
 
 
 def test_pages_quote_the_committed_comparisons():
     pages = {name: (DOCS / f"{name}.md").read_text() for name in ("architectures", "training")}
-    shapes, sweep = (json.loads((DOCS.parent / f"benchmarks/results/{name}.json").read_text()) for name in ("peers", "sweep"))
+    shapes, sweep = (
+        json.loads((DOCS.parent / f"benchmarks/results/{name}.json").read_text())
+        for name in ("peers", "sweep")
+    )
     libraries = ("eai-sparsify", "dictionary-learning", "sae-lens", "overcomplete")
 
     def gain(result):
@@ -79,9 +98,14 @@ def test_pages_quote_the_committed_comparisons():
 
     first, *others = shapes["results"].values()
     for kind, result in first.items():
-        cells = [f"{result[name]['tokens_per_s']:,}" if name in result else "" for name in ("ours", *libraries)]
+        cells = [
+            f"{result[name]['tokens_per_s']:,}" if name in result else "" for name in ("ours", *libraries)
+        ]
         assert f"| {kind} | {' | '.join(cells)} | {gain(result):.2f} |" in pages["architectures"]
     for shape, kinds in zip(list(shapes["results"])[1:], others, strict=True):
-        assert f"| {shape} | {' | '.join(f'{gain(result):.2f}' for result in kinds.values())} |" in pages["architectures"]
+        assert (
+            f"| {shape} | {' | '.join(f'{gain(result):.2f}' for result in kinds.values())} |"
+            in pages["architectures"]
+        )
     quoted = f"took {sweep['one_stream_s']:.0f} s instead of {sweep['eight_runs_s']:.0f} s here, {sweep['faster']} times as fast"
     assert quoted in pages["training"]

@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ORDER = ["data", "backbones", "activations", "sae", "interchange", "training", "features", "probing", "intervention", "report"]
+ORDER = [
+    "data",
+    "backbones",
+    "activations",
+    "sae",
+    "interchange",
+    "training",
+    "features",
+    "probing",
+    "intervention",
+    "report",
+]
 MODULES = sorted((ROOT / "saev").rglob("*.py"))
 
 
@@ -29,11 +40,15 @@ def test_saev_imports_only_upwards_and_knows_no_framework(path):
     assert not roots & {"hydra", "omegaconf", "dvc", "pipeline"}
     package = path.relative_to(ROOT / "saev").parts[0]
     if package in ORDER:
-        used = {name.split(".")[1] for name in names if name.startswith("saev.") and name.split(".")[1] in ORDER}
+        used = {
+            name.split(".")[1] for name in names if name.startswith("saev.") and name.split(".")[1] in ORDER
+        }
         assert all(ORDER.index(other) <= ORDER.index(package) for other in used)
 
 
 def test_import_is_light():
     code = "import sys, time; t = time.perf_counter(); import saev; print(time.perf_counter() - t, 'torch' in sys.modules)"
-    elapsed, torch_loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    elapsed, torch_loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
     assert float(elapsed) < 0.3 and torch_loaded == "False"

@@ -34,7 +34,11 @@ def test_results_table_is_the_committed_run(sae):
 
 
 def test_claims_about_the_controls():
-    edits = [metrics("intervene", sae)[control]["all"] for sae in ("topk", "relu") for control in ("random_latent", "random_direction")]
+    edits = [
+        metrics("intervene", sae)[control]["all"]
+        for sae in ("topk", "relu")
+        for control in ("random_latent", "random_direction")
+    ]
     selectivities = [edit["selectivity"] for edit in edits]
     assert f"{min(selectivities):.2f} to {max(selectivities):.2f}" in README
     (reached,) = (edit["other_at_80"] for edit in edits if edit["other_at_80"] is not None)

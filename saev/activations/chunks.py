@@ -37,7 +37,9 @@ def read_chunk(file: Path, out: np.ndarray) -> None:
     except FileNotFoundError:
         raise SaevError(f"{file}: damaged: this chunk is missing; record the store again") from None
     if n != len(raw) or len(checksum) != 4:
-        raise SaevError(f"{file}: damaged: {os.path.getsize(file)} bytes, expected {len(raw) + 4}; record the store again")
+        raise SaevError(
+            f"{file}: damaged: {os.path.getsize(file)} bytes, expected {len(raw) + 4}; record the store again"
+        )
     if google_crc32c.value(raw) != int.from_bytes(checksum, "little"):
         raise SaevError(f"{file}: damaged: its bytes are not those that were written; record the store again")
 

@@ -48,7 +48,9 @@ class Recording:
         check_int("extract.batch_size", self.batch_size, low=1)
 
 
-def identity(backbone: Backbone, images: ImageDataset, layers: list[int], options: Recording, computed: str) -> dict:
+def identity(
+    backbone: Backbone, images: ImageDataset, layers: list[int], options: Recording, computed: str
+) -> dict:
     """What the store is of. All of it must agree before an unfinished one is continued.
 
     Args:
@@ -58,23 +60,42 @@ def identity(backbone: Backbone, images: ImageDataset, layers: list[int], option
     if len(images.classes) > IGNORE:
         raise SaevError(f"data: {len(images.classes)} classes, at most {IGNORE} fit the labels")
     available = [kind for kind in KINDS if kind in backbone.tokens or kind == "meanpool"]
-    kinds = [kind for kind in KINDS if kind in (backbone.tokens if options.tokens is None else options.tokens)]
+    kinds = [
+        kind for kind in KINDS if kind in (backbone.tokens if options.tokens is None else options.tokens)
+    ]
     if absent := [kind for kind in kinds if kind not in available]:
         raise SaevError(f"extract.tokens: {backbone.name} has no {absent[0]!r} tokens; it has {available}")
     if not kinds:
-        raise SaevError(f"extract.tokens must name at least one of {available}, or be null for all of the backbone's")
+        raise SaevError(
+            f"extract.tokens must name at least one of {available}, or be null for all of the backbone's"
+        )
     tokens, end = {}, 0
     for kind in kinds:
         first, last = backbone.tokens.get(kind, (0, 1))
         tokens[kind] = [end, end := end + last - first]
     return {
-        "schema": SCHEMA, "backbone": backbone.name, "weights": backbone.weights_hash(),
-        "preprocess": {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(backbone.preprocess).items()},
-        "n_blocks": backbone.n_blocks, "d": backbone.d, "layers": layers, "grid": list(backbone.grid), "tokens": tokens,
-        "backbone_tokens": {kind: list(ends) for kind, ends in backbone.tokens.items()}, "dtype": options.dtype,
-        "computed": computed, "data": images.fingerprint, "n_images": len(images), "classes": list(images.classes),
-        "purity": options.purity, "corrupt": options.corrupt, "chunk": options.chunk,
-    }  # fmt: skip
+        "schema": SCHEMA,
+        "backbone": backbone.name,
+        "weights": backbone.weights_hash(),
+        "preprocess": {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(backbone.preprocess).items()
+        },
+        "n_blocks": backbone.n_blocks,
+        "d": backbone.d,
+        "layers": layers,
+        "grid": list(backbone.grid),
+        "tokens": tokens,
+        "backbone_tokens": {kind: list(ends) for kind, ends in backbone.tokens.items()},
+        "dtype": options.dtype,
+        "computed": computed,
+        "data": images.fingerprint,
+        "n_images": len(images),
+        "classes": list(images.classes),
+        "purity": options.purity,
+        "corrupt": options.corrupt,
+        "chunk": options.chunk,
+    }
 
 
 def create(path: Path, attrs: dict) -> None:
@@ -92,7 +113,14 @@ def create(path: Path, attrs: dict) -> None:
         return
     group = zarr.open_group(str(path.with_name("new")), mode="w", attributes=attrs)
     for key, (dtype, shape, fill) in arrays(attrs).items():
-        group.create_array(key, shape=shape, chunks=(attrs["chunk"], *shape[1:]), dtype=dtype, fill_value=fill, compressors=Crc32cCodec())
+        group.create_array(
+            key,
+            shape=shape,
+            chunks=(attrs["chunk"], *shape[1:]),
+            dtype=dtype,
+            fill_value=fill,
+            compressors=Crc32cCodec(),
+        )
     publish(path.with_name("new"), path)  # whole or not at all
 
 
@@ -103,5 +131,7 @@ def arrays(attrs: dict) -> dict[str, tuple[str, tuple[int, ...], object]]:
     return {
         **{f"acts/{layer}": (attrs["dtype"], (n, t, d), float("nan")) for layer in layers},
         **{f"norms/{layer}": ("float32", (n, t), float("nan")) for layer in layers},
-        "labels/patch": ("uint16", (n, p), IGNORE), "labels/image": ("uint16", (n,), IGNORE), "labels/present": ("bool", (n,), False),
-    }  # fmt: skip
+        "labels/patch": ("uint16", (n, p), IGNORE),
+        "labels/image": ("uint16", (n,), IGNORE),
+        "labels/present": ("bool", (n,), False),
+    }

@@ -62,7 +62,9 @@ class Inspection:
     @property
     def whole(self) -> bool:
         """Complete, every chunk there, every byte as written."""
-        return self.attrs.get("complete") is True and not any(part.missing or part.damaged for part in self.integrity.values())
+        return self.attrs.get("complete") is True and not any(
+            part.missing or part.damaged for part in self.integrity.values()
+        )
 
 
 def inspect(path: str | Path) -> Inspection:
@@ -148,4 +150,6 @@ class Moments:
         median, high = self.EDGES[np.minimum(at, len(self.EDGES) - 1)]
         artefacts = self.histogram[np.searchsorted(self.EDGES, 3 * median) :].sum() / self.count
         dimensions = [(int(i), float(rms[i] / np.median(rms))) for i in np.argsort(-rms)[:3]]
-        return Outliers((float(median), float(high), self.largest), float(artefacts), self.massive, dimensions)
+        return Outliers(
+            (float(median), float(high), self.largest), float(artefacts), self.massive, dimensions
+        )

@@ -62,14 +62,31 @@ def record(
     computed = f"{'bf16' if use_bf16(precision, device) else 'fp32'} on {torch.device(device).type}"
     distributed.by_the_first(lambda: create(partial, identity(backbone, images, layers, options, computed)))
     group = zarr.open_group(str(partial), mode="r+")
-    _record_chunks(backbone, images, group, partial, options, _loaders(device) if workers is None else workers, precision, device)
+    _record_chunks(
+        backbone,
+        images,
+        group,
+        partial,
+        options,
+        _loaders(device) if workers is None else workers,
+        precision,
+        device,
+    )
     distributed.barrier()
     distributed.by_the_first(lambda: _finish(group, images, partial, Path(out)))
     return Store(out)
 
 
-def _record_chunks(backbone: Backbone, images: ImageDataset, group: zarr.Group, path: Path, options: Recording, workers: int,
-                   precision: str, device: str | torch.device) -> None:  # fmt: skip
+def _record_chunks(
+    backbone: Backbone,
+    images: ImageDataset,
+    group: zarr.Group,
+    path: Path,
+    options: Recording,
+    workers: int,
+    precision: str,
+    device: str | torch.device,
+) -> None:
     """Compute and write this process's share of the chunks that are not yet there."""
     layers, chunk = group.attrs["layers"], options.chunk
     # zarr does not store this setting, and without it never writes a chunk of zeros.
@@ -78,17 +95,29 @@ def _record_chunks(backbone: Backbone, images: ImageDataset, group: zarr.Group, 
     # zarr writes a chunk beside its place and renames it: the file is there whole or not at all.
     todo = [c for c in mine if not all(_written(path, array, c) for array in targets)]
     members = [range(c * chunk, min((c + 1) * chunk, len(images))) for c in todo]
-    prepared = Prepared(images, backbone.preprocess, backbone.grid, purity=options.purity, corrupt_ok=options.corrupt == "missing")
+    prepared = Prepared(
+        images,
+        backbone.preprocess,
+        backbone.grid,
+        purity=options.purity,
+        corrupt_ok=options.corrupt == "missing",
+    )
     on_gpu = torch.device(device).type == "cuda"
     loader = DataLoader(
-        prepared, batch_sampler=members, num_workers=workers, prefetch_factor=2 if workers else None, pin_memory=on_gpu,
+        prepared,
+        batch_sampler=members,
+        num_workers=workers,
+        prefetch_factor=2 if workers else None,
+        pin_memory=on_gpu,
         collate_fn=_collate,
-    )  # fmt: skip
+    )
     backbone, kinds = backbone.to(device), list(group.attrs["tokens"])
     with ThreadPoolExecutor(1) as writer, torch.inference_mode():
         pending = None  # the write of the chunk before, which overlaps this one's computation
         done = sum(map(len, members))
-        for of, (pixels, *labels) in zip(members, track(_batches(loader), "extract", done, size=chunk), strict=True):
+        for of, (pixels, *labels) in zip(
+            members, track(_batches(loader), "extract", done, size=chunk), strict=True
+        ):
             present = labels[-1]
             acts = _activations(backbone, pixels, layers, kinds, options, precision, device)
             norms = [x.float().norm(dim=-1) for x in acts]
@@ -122,8 +151,15 @@ def _batches(loader: DataLoader) -> Iterator[list[Tensor]]:
         raise SaevError(message) from None
 
 
-def _activations(backbone: Backbone, pixels: Tensor, layers: list[int], kinds: list[str], options: Recording,
-                 precision: str, device: str | torch.device) -> list[Tensor]:  # fmt: skip
+def _activations(
+    backbone: Backbone,
+    pixels: Tensor,
+    layers: list[int],
+    kinds: list[str],
+    options: Recording,
+    precision: str,
+    device: str | torch.device,
+) -> list[Tensor]:
     """(b, h, w, 3) uint8 -> per layer the tokens of `kinds` (b, t, d) in the store's dtype, on the device."""
     out: list[list[Tensor]] = [[] for _ in layers]
     for part in pixels.split(options.batch_size):
@@ -154,7 +190,11 @@ def _check_range(acts: Tensor, layer: int, first: int, images: ImageDataset) -> 
     if bad.any():
         b = int(bad.nonzero()[0, 0])
         dtype = str(acts.dtype).removeprefix("torch.")
-        what = "is NaN" if acts[b].isnan().any() else f"does not fit {dtype} (at most {torch.finfo(acts.dtype).max:g})"
+        what = (
+            "is NaN"
+            if acts[b].isnan().any()
+            else f"does not fit {dtype} (at most {torch.finfo(acts.dtype).max:g})"
+        )
         raise SaevError(f"layer {layer}, image {first + b} ({images.name(first + b)}): an activation {what}")
 
 
@@ -167,7 +207,9 @@ def _finish(group: zarr.Group, images: ImageDataset, partial: Path, out: Path) -
     """Statistics, the names of missing images, the mark of completeness; then the store goes to its place."""
     present = group["labels/present"][:]
     if not present.any():
-        raise SaevError(f"{images.name(0)}: cannot be decoded, and no other of the {len(present)} images either")
+        raise SaevError(
+            f"{images.name(0)}: cannot be decoded, and no other of the {len(present)} images either"
+        )
     group.attrs["missing"] = [images.name(int(i)) for i in np.flatnonzero(~present)]
     stats: dict[str, dict] = {}
     for layer in group.attrs["layers"]:

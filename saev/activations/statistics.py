@@ -13,7 +13,9 @@ The mean of a million tokens is known to a thousandth of their spread, and readi
 ImageNet twice more would take as long as recording it does on a GPU. (The paper takes 2^19.)"""
 
 
-def normalisation(group: zarr.Group, layer: int, positions: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
+def normalisation(
+    group: zarr.Group, layer: int, positions: np.ndarray
+) -> tuple[np.ndarray, dict[str, float]]:
     """Statistics over the tokens x at `positions` of one layer, accumulated in float64.
 
     mean = E[x] (d,), scale = E||x - mean||_2 / sqrt(d), the extremes of x, and the median of
@@ -35,7 +37,9 @@ def normalisation(group: zarr.Group, layer: int, positions: np.ndarray) -> tuple
     return mean, {"scale": centred / n / d**0.5, "min": low, "max": high, "median_norm": float(median)}
 
 
-def _sample(group: zarr.Group, layer: int, positions: np.ndarray) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
+def _sample(
+    group: zarr.Group, layer: int, positions: np.ndarray
+) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
     """(vectors (n, d) float32, their norms (n,)) of each chunk that the statistics look at; images not present are left out."""
     acts, norms, present = group[f"acts/{layer}"], group[f"norms/{layer}"], group["labels/present"]
     chunk, d = acts.chunks[0], acts.shape[-1]
@@ -47,4 +51,7 @@ def _sample(group: zarr.Group, layer: int, positions: np.ndarray) -> Iterator[tu
         keep = present[here]
         if keep.any():
             # In torch: numpy has no fast arithmetic of half precision.
-            yield torch.from_numpy(acts[here][keep][:, positions].reshape(-1, d)).float(), norms[here][keep][:, positions].ravel()
+            yield (
+                torch.from_numpy(acts[here][keep][:, positions].reshape(-1, d)).float(),
+                norms[here][keep][:, positions].ravel(),
+            )

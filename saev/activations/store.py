@@ -54,7 +54,9 @@ class Store:
         self._group = open_group(self.path)
         self.attrs = dict(self._group.attrs)
         if self.attrs.get("complete") is not True:
-            raise SaevError(f"{path}: store is incomplete (attribute 'complete' is missing); run the extract stage to finish it")
+            raise SaevError(
+                f"{path}: store is incomplete (attribute 'complete' is missing); run the extract stage to finish it"
+            )
         self.layers = tuple(self.attrs["layers"])
         self.n_images, self.n_tokens, self.d = self._group[f"acts/{self.layers[0]}"].shape
         self.tokens = {kind: tuple(ends) for kind, ends in self.attrs["tokens"].items()}
@@ -73,7 +75,9 @@ class Store:
         n = self.attrs["n_blocks"]
         index = layer % n if isinstance(layer, int) and -n <= layer < n else None
         if index not in self.layers:
-            raise SaevError(f"{self.path}: layer {layer} is not recorded; it holds {list(self.layers)}, counted from 0 to {n - 1}")
+            raise SaevError(
+                f"{self.path}: layer {layer} is not recorded; it holds {list(self.layers)}, counted from 0 to {n - 1}"
+            )
         return index
 
     def positions(self, kinds: Sequence[str]) -> np.ndarray:
@@ -96,7 +100,9 @@ class Store:
 
     def read_chunk(self, layer: int, c: int, buffer: np.ndarray | None = None) -> np.ndarray:
         """All recorded tokens of the images of chunk c, (b, n_tokens, d), verified; into `buffer` if one of a chunk's size is given."""
-        buffer = np.empty((self.chunk, self.n_tokens, self.d), self.attrs["dtype"]) if buffer is None else buffer
+        buffer = (
+            np.empty((self.chunk, self.n_tokens, self.d), self.attrs["dtype"]) if buffer is None else buffer
+        )
         read_chunk(self.chunk_file(layer, c), buffer)
         return buffer[: self.n_images - c * self.chunk]  # the last chunk is filled up
 
@@ -105,7 +111,11 @@ class Store:
         start, stop, _ = slice(start, stop).indices(self.n_images)
         first = start // self.chunk
         parts = [self.read_chunk(layer, c) for c in range(first, -(-stop // self.chunk))]
-        acts = parts[0] if len(parts) == 1 else np.concatenate([np.empty((0, self.n_tokens, self.d), self.attrs["dtype"]), *parts])
+        acts = (
+            parts[0]
+            if len(parts) == 1
+            else np.concatenate([np.empty((0, self.n_tokens, self.d), self.attrs["dtype"]), *parts])
+        )
         return acts[start - first * self.chunk : stop - first * self.chunk]
 
     def patches(self, layer: int, start: int, stop: int) -> np.ndarray:
@@ -116,7 +126,9 @@ class Store:
         """Every token of the backbone for the given images, (b, t, d): what `Backbone.suffix` continues from."""
         expected = self.attrs["backbone_tokens"]
         if absent := [kind for kind in expected if kind not in self.tokens]:
-            raise SaevError(f"{self.path}: the model cannot continue from it without the {absent} tokens; record it with tokens: null")
+            raise SaevError(
+                f"{self.path}: the model cannot continue from it without the {absent} tokens; record it with tokens: null"
+            )
         return self.vectors(layer, images[:, None], np.arange(expected["patch"][1]))
 
     def ordered(
@@ -148,8 +160,15 @@ class Store:
         """
         images, tokens = np.broadcast_arrays(images, tokens)
         shape, images, tokens = images.shape, images.ravel(), tokens.ravel()
-        if len(images) and not (0 <= images.min() and images.max() < self.n_images and 0 <= tokens.min() and tokens.max() < self.n_tokens):
-            raise IndexError(f"{self.path}: image or token out of range; it has {self.n_images} images of {self.n_tokens} tokens")
+        if len(images) and not (
+            0 <= images.min()
+            and images.max() < self.n_images
+            and 0 <= tokens.min()
+            and tokens.max() < self.n_tokens
+        ):
+            raise IndexError(
+                f"{self.path}: image or token out of range; it has {self.n_images} images of {self.n_tokens} tokens"
+            )
         out = np.empty((len(images), self.d), self.attrs["dtype"])
         for c in np.unique(images // self.chunk):
             here = np.flatnonzero(images // self.chunk == c)
@@ -176,7 +195,9 @@ class Store:
             if key not in self._whole:
                 array = self._group[key]
                 if array.nchunks_initialized != array.nchunks:
-                    raise ValueError(f"{array.nchunks - array.nchunks_initialized} of its {array.nchunks} chunks are missing")
+                    raise ValueError(
+                        f"{array.nchunks - array.nchunks_initialized} of its {array.nchunks} chunks are missing"
+                    )
                 self._whole[key] = array
             return self._whole[key][start:stop]
         except (KeyError, ValueError) as error:
@@ -186,7 +207,9 @@ class Store:
         """Mean vector (d,) and scalar s = mean ||x - mean|| / sqrt(d) of the tokens of `kinds`, in float64."""
         layer = self.layer(layer)
         if len(kinds) == 1 and kinds[0] in self.tokens:
-            return self._small(f"stats/{layer}/{kinds[0]}/mean"), self.attrs["stats"][str(layer)][kinds[0]]["scale"]
+            return self._small(f"stats/{layer}/{kinds[0]}/mean"), self.attrs["stats"][str(layer)][kinds[0]][
+                "scale"
+            ]
         mean, scalars = normalisation(self._group, layer, self.positions(kinds))
         return mean, scalars["scale"]
 
@@ -194,7 +217,9 @@ class Store:
         """Raise SaevError unless both stores hold the same backbone's activations with the same classes."""
         for key in ("weights", "grid", "tokens", "layers", "classes"):
             if self.attrs[key] != other.attrs[key]:
-                raise SaevError(f"{other.path}: {key} is {brief(other.attrs[key])}, but {self.path} has {brief(self.attrs[key])}")
+                raise SaevError(
+                    f"{other.path}: {key} is {brief(other.attrs[key])}, but {self.path} has {brief(self.attrs[key])}"
+                )
 
 
 def brief(value: object) -> str:
@@ -212,5 +237,7 @@ def open_group(path: Path) -> zarr.Group:
     except Exception as error:  # zarr, json and the file system each raise their own
         raise SaevError(f"{path}: not an activation store ({str(error).splitlines()[0]})") from None
     if group.attrs.get("schema") != SCHEMA:
-        raise SaevError(f"{path}: schema is {group.attrs.get('schema')!r}, this version reads {SCHEMA}; record it again")
+        raise SaevError(
+            f"{path}: schema is {group.attrs.get('schema')!r}, this version reads {SCHEMA}; record it again"
+        )
     return group

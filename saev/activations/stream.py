@@ -45,9 +45,21 @@ class ActivationStream(IterableDataset):
         SaevError: a bad option, or fewer vectors than a batch.
     """
 
-    def __init__(self, store: Store, layer: int, *, batch_size: int, window: int = 32, seed: int = 0, start: int = 0,
-                 rank: int = 0, world: int = 1, tokens: Sequence[str] = ("patch",), labelled: bool = False,
-                 max_norm: float | None = None):  # fmt: skip
+    def __init__(
+        self,
+        store: Store,
+        layer: int,
+        *,
+        batch_size: int,
+        window: int = 32,
+        seed: int = 0,
+        start: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        tokens: Sequence[str] = ("patch",),
+        labelled: bool = False,
+        max_norm: float | None = None,
+    ):
         check_int("batch_size", batch_size, low=1)
         check_int("window", window, low=2)
         if batch_size % world:
@@ -64,7 +76,9 @@ class ActivationStream(IterableDataset):
             raise SaevError(f"{store.path}: labelled=True needs patch tokens; it holds {list(store.tokens)}")
         self.counts = self._counts()
         if self.counts.sum() < batch_size:
-            raise SaevError(f"{store.path}: {self.counts.sum()} vectors are fewer than batch_size={batch_size}")
+            raise SaevError(
+                f"{store.path}: {self.counts.sum()} vectors are fewer than batch_size={batch_size}"
+            )
 
     def __iter__(self) -> Iterator[Tensor]:
         plan, skip, size = self._plan(), self.start, self.batch_size // self.world
@@ -111,7 +125,9 @@ class ActivationStream(IterableDataset):
 
     def _order(self, key: list[int], chunks: np.ndarray, n_batches: int) -> np.ndarray:
         """Which vector of the chunks is served when, (n_batches * batch_size,)."""
-        return np.random.default_rng(key).permutation(self.counts[chunks].sum())[: n_batches * self.batch_size]
+        return np.random.default_rng(key).permutation(self.counts[chunks].sum())[
+            : n_batches * self.batch_size
+        ]
 
     def _read(self, key: list[int], chunks: np.ndarray, n_batches: int, memory: np.ndarray) -> np.ndarray:
         """This rank's vectors of the chunks in the order in which they are served: `memory`, or a larger one, whose

@@ -14,8 +14,10 @@ def contents(found: Inspection) -> Table:
     for key, value in {
         "backbone": f"{attrs['backbone']} (weights {attrs['weights']})",
         "layers": f"{attrs['layers']} of {attrs['n_blocks']}, counted from 0",
-        "images": f"{n_images:,}" + (f", of which missing {len(missing):,}: {', '.join(missing[:3])} ..." if missing else ""),
-        "tokens": f"{n_tokens} per image: " + ", ".join(f"{last - first} {kind}" for kind, (first, last) in attrs["tokens"].items()),
+        "images": f"{n_images:,}"
+        + (f", of which missing {len(missing):,}: {', '.join(missing[:3])} ..." if missing else ""),
+        "tokens": f"{n_tokens} per image: "
+        + ", ".join(f"{last - first} {kind}" for kind, (first, last) in attrs["tokens"].items()),
         "patches": f"{rows} x {columns} of an input of {' x '.join(map(str, attrs['preprocess']['size']))} px",
         "values": f"{attrs['dtype']}, width {d}",
         "labels": f"{len(attrs['classes']):,} classes",
@@ -38,17 +40,35 @@ def integrity(found: Inspection) -> Table:
 def outliers(found: Inspection) -> Table:
     """Per layer and kind of token, norms, artefact tokens, massive activations and the largest dimensions."""
     table = Table(
-        "layer", "tokens", "median norm", "99 %", "largest", "over 3 x median", "massive", "largest dimensions (x median rms)",
+        "layer",
+        "tokens",
+        "median norm",
+        "99 %",
+        "largest",
+        "over 3 x median",
+        "massive",
+        "largest dimensions (x median rms)",
         caption="massive: |x| > 100 and > 1000 x the median (Sun et al. 2024)",
-    )  # fmt: skip
+    )
     for (layer, kind), row in sorted(found.outliers.items()):
         median, high, largest = row.norms
         dimensions = ", ".join(f"{i} ({times:.1f})" for i, times in row.dimensions)
         table.add_row(
-            str(layer), kind, f"{median:.1f}", f"{high:.1f}", f"{largest:.1f}", f"{row.artefacts:.2%}", f"{row.massive:,}", dimensions
+            str(layer),
+            kind,
+            f"{median:.1f}",
+            f"{high:.1f}",
+            f"{largest:.1f}",
+            f"{row.artefacts:.2%}",
+            f"{row.massive:,}",
+            dimensions,
         )
     return table
 
 
 def _numbers(chunks: list[int]) -> str:
-    return "0" if not chunks else f"{len(chunks)}: {', '.join(map(str, chunks[:5]))}" + (" ..." if len(chunks) > 5 else "")
+    return (
+        "0"
+        if not chunks
+        else f"{len(chunks)}: {', '.join(map(str, chunks[:5]))}" + (" ..." if len(chunks) > 5 else "")
+    )

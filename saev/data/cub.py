@@ -44,12 +44,21 @@ class Cub:
         names = dict(_rows(self.root / "classes.txt"))
         class_ids = sorted(names, key=int)
         self.classes = tuple(names[i] for i in class_ids)
-        labels, is_train = dict(_rows(self.root / "image_class_labels.txt")), dict(_rows(self.root / "train_test_split.txt"))
+        labels, is_train = (
+            dict(_rows(self.root / "image_class_labels.txt")),
+            dict(_rows(self.root / "train_test_split.txt")),
+        )
         wanted = {"train": ("1",), "test": ("0",), "all": ("0", "1")}[split]
         try:
-            self.files = [(i, file, class_ids.index(labels[i])) for i, file in _rows(self.root / "images.txt") if is_train[i] in wanted]
+            self.files = [
+                (i, file, class_ids.index(labels[i]))
+                for i, file in _rows(self.root / "images.txt")
+                if is_train[i] in wanted
+            ]
         except (KeyError, ValueError) as error:
-            raise SaevError(f"{self.root}: the lists of images, labels, classes and splits do not agree ({error})") from None
+            raise SaevError(
+                f"{self.root}: the lists of images, labels, classes and splits do not agree ({error})"
+            ) from None
         if not self.files:
             raise SaevError(f"{self.root / 'train_test_split.txt'}: no image of split {split!r}")
         self.fingerprint = fingerprint(["cub", 1, self.files])
@@ -66,11 +75,23 @@ class Cub:
     @cached_property
     def attributes(self) -> Attributes:
         """The attributes of every image, in the order of the images."""
-        listing = next((p for p in (self.root / "attributes/attributes.txt", self.root.parent / "attributes.txt") if p.is_file()), None)
+        listing = next(
+            (
+                p
+                for p in (self.root / "attributes/attributes.txt", self.root.parent / "attributes.txt")
+                if p.is_file()
+            ),
+            None,
+        )
         if listing is None:
-            raise SaevError(f"{self.root / 'attributes/attributes.txt'}: no such file, nor beside {self.root}")
+            raise SaevError(
+                f"{self.root / 'attributes/attributes.txt'}: no such file, nor beside {self.root}"
+            )
         rows = _rows(listing)
-        column, row = {a: c for c, (a, _) in enumerate(rows)}, {i: r for r, (i, _, _) in enumerate(self.files)}
+        column, row = (
+            {a: c for c, (a, _) in enumerate(rows)},
+            {i: r for r, (i, _, _) in enumerate(self.files)},
+        )
         present = np.zeros((len(row), len(column)), bool)
         certainty = np.zeros((len(row), len(column)), np.uint8)
         # image attribute present certainty seconds: a few lines of the original have extra columns at the end.

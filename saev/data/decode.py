@@ -33,13 +33,17 @@ def decode(source: str | Path | bytes, name: object) -> np.ndarray:
             if file.mode.startswith("I;16"):  # Pillow would cut 16 bits off at 255
                 return np.repeat((np.asarray(file) >> 8).astype(np.uint8)[..., None], 3, axis=-1)
             if file.mode in ("I", "F"):
-                raise ValueError(f"pixels of mode {file.mode!r} have no known range; save them with 8 or 16 bits")
+                raise ValueError(
+                    f"pixels of mode {file.mode!r} have no known range; save them with 8 or 16 bits"
+                )
             return np.array(file.convert("RGB"))
     except BROKEN as error:
         raise CorruptImage(f"{name}: cannot be decoded as an image ({error})") from None
 
 
-def decode_mask(source: str | Path | bytes, name: object, shape: tuple[int, ...], n_classes: int) -> np.ndarray:
+def decode_mask(
+    source: str | Path | bytes, name: object, shape: tuple[int, ...], n_classes: int
+) -> np.ndarray:
     """A single-channel mask -> (h, w) uint16; values that are no class become IGNORE. Raises CorruptImage."""
     try:
         with _open(source) as file:

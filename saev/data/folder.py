@@ -25,7 +25,9 @@ class ImageFolder:
         self.base = Path(root, split)
         if not self.base.is_dir():
             raise SaevError(f"{self.base}: no such directory; expected {root}/{split}/<class>/<image>")
-        self.classes = tuple(sorted(p.name for p in self.base.iterdir() if p.is_dir() and not p.name.startswith(".")))
+        self.classes = tuple(
+            sorted(p.name for p in self.base.iterdir() if p.is_dir() and not p.name.startswith("."))
+        )
         self.files = [
             (path.relative_to(self.base).as_posix(), label)
             for label, name in enumerate(self.classes)
@@ -34,7 +36,9 @@ class ImageFolder:
         ]
         if not self.files:
             raise SaevError(f"{self.base}: no images in class folders; expected {self.base}/<class>/<image>")
-        self.fingerprint = fingerprint(["folder", 2, [[file, (self.base / file).stat().st_size] for file, _ in self.files]])
+        self.fingerprint = fingerprint(
+            ["folder", 2, [[file, (self.base / file).stat().st_size] for file, _ in self.files]]
+        )
 
     def __len__(self) -> int:
         return len(self.files)

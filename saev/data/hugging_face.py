@@ -26,8 +26,18 @@ class HuggingFace:
         SaevError: no such data set, split or column.
     """
 
-    def __init__(self, *, path: str, split: str, image: str = "image", label: str | None = "label", pixel_labels: str | None = None,
-                 classes: Sequence[str] | None = None, config: str | None = None, revision: str | None = None):  # fmt: skip
+    def __init__(
+        self,
+        *,
+        path: str,
+        split: str,
+        image: str = "image",
+        label: str | None = "label",
+        pixel_labels: str | None = None,
+        classes: Sequence[str] | None = None,
+        config: str | None = None,
+        revision: str | None = None,
+    ):
         rows = _load(path, split, config, revision)
         columns = {"image": image, "label": label, "pixel_labels": pixel_labels}
         for key, column in columns.items():
@@ -39,7 +49,9 @@ class HuggingFace:
         if classes is not None:
             self.classes = tuple(classes)
         if pixel_labels is not None and not self.classes:
-            raise SaevError(f"{path}: masks without a label column need the names of their classes (option classes)")
+            raise SaevError(
+                f"{path}: masks without a label column need the names of their classes (option classes)"
+            )
         # Images as bytes: decoded here, broken ones are one kind of error and the row is known.
         from datasets import Image
 
@@ -58,10 +70,14 @@ class HuggingFace:
     def __getitem__(self, i: int) -> Sample:
         row = self.rows[i]
         image = decode(self._bytes(row, "image", i), self.name(i))
-        label = IGNORE if self.columns["label"] is None else self._index.get(row[self.columns["label"]], IGNORE)
+        label = (
+            IGNORE if self.columns["label"] is None else self._index.get(row[self.columns["label"]], IGNORE)
+        )
         if self.columns["pixel_labels"] is None:
             return Sample(image, label)
-        mask = decode_mask(self._bytes(row, "pixel_labels", i), self.name(i), image.shape[:2], len(self.classes))
+        mask = decode_mask(
+            self._bytes(row, "pixel_labels", i), self.name(i), image.shape[:2], len(self.classes)
+        )
         return Sample(image, label, mask)
 
     def _bytes(self, row: dict, key: str, i: int) -> bytes | str:
@@ -75,7 +91,9 @@ def _load(path: str, split: str, config: str | None, revision: str | None):
     try:
         import datasets
     except ImportError:
-        raise SaevError("data: the package datasets is missing; install it with: pip install datasets") from None
+        raise SaevError(
+            "data: the package datasets is missing; install it with: pip install datasets"
+        ) from None
     try:
         if not Path(path).is_dir():
             return datasets.load_dataset(path, config, split=split, revision=revision)
@@ -84,7 +102,9 @@ def _load(path: str, split: str, config: str | None, revision: str | None):
         raise SaevError(f"{path}: cannot be loaded ({str(error).splitlines()[0]})") from None
     if isinstance(saved, datasets.Dataset):
         if str(saved.split) != split:
-            raise SaevError(f"{path}: holds the one split {str(saved.split)!r}, not {split!r}; save a DatasetDict for several")
+            raise SaevError(
+                f"{path}: holds the one split {str(saved.split)!r}, not {split!r}; save a DatasetDict for several"
+            )
         return saved
     if split not in saved:
         raise SaevError(f"{path}: no split {split!r}; it has {sorted(saved)}")
@@ -99,7 +119,16 @@ def _classes(rows, label: str | None) -> tuple[tuple[str, ...], dict]:
     names = getattr(feature, "names", None)
     if names is not None:
         return tuple(names), {i: i for i in range(len(names))}
-    if getattr(feature, "dtype", "").removeprefix("u") not in ("string", "large_string", "int8", "int16", "int32", "int64"):
-        raise SaevError(f"data: label column {label!r} holds {feature}; expected a ClassLabel, integers or strings")
+    if getattr(feature, "dtype", "").removeprefix("u") not in (
+        "string",
+        "large_string",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+    ):
+        raise SaevError(
+            f"data: label column {label!r} holds {feature}; expected a ClassLabel, integers or strings"
+        )
     values = sorted(value for value in rows.unique(label) if value is not None)
     return tuple(map(str, values)), {value: i for i, value in enumerate(values)}

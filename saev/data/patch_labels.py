@@ -20,7 +20,11 @@ def majority_labels(pixel_labels: np.ndarray, grid: tuple[int, int], purity: flo
     h, w = pixel_labels.shape
     if h % rows or w % columns:
         raise ValueError(f"pixel labels of {h} x {w} do not divide into {rows} x {columns} patches")
-    patches = pixel_labels.reshape(rows, h // rows, columns, w // columns).swapaxes(1, 2).reshape(rows * columns, -1)
+    patches = (
+        pixel_labels.reshape(rows, h // rows, columns, w // columns)
+        .swapaxes(1, 2)
+        .reshape(rows * columns, -1)
+    )
     # One histogram for all patches, over the few classes that the image has.
     present = np.flatnonzero(np.bincount(patches.ravel(), minlength=IGNORE + 1))
     rank = np.zeros(IGNORE + 1, np.int64)

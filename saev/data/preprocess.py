@@ -72,8 +72,22 @@ class Prepared(torch.utils.data.Dataset):
         corrupt_ok: give an image that cannot be decoded as (0, IGNORE, IGNORE, False), not as an error.
     """
 
-    def __init__(self, images: ImageDataset, preprocess: Preprocess, grid: tuple[int, int], *, purity: float, corrupt_ok: bool = False):
-        self.images, self.preprocess, self.grid, self.purity, self.corrupt_ok = images, preprocess, grid, purity, corrupt_ok
+    def __init__(
+        self,
+        images: ImageDataset,
+        preprocess: Preprocess,
+        grid: tuple[int, int],
+        *,
+        purity: float,
+        corrupt_ok: bool = False,
+    ):
+        self.images, self.preprocess, self.grid, self.purity, self.corrupt_ok = (
+            images,
+            preprocess,
+            grid,
+            purity,
+            corrupt_ok,
+        )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -85,7 +99,12 @@ class Prepared(torch.utils.data.Dataset):
         except CorruptImage:
             if not self.corrupt_ok:
                 raise
-            return np.zeros((*self.preprocess.size, 3), np.uint8), np.full(n_patches, IGNORE, np.uint16), np.uint16(IGNORE), np.False_
+            return (
+                np.zeros((*self.preprocess.size, 3), np.uint8),
+                np.full(n_patches, IGNORE, np.uint16),
+                np.uint16(IGNORE),
+                np.False_,
+            )
         if pixel_labels is None:
             labels = np.full(n_patches, label, np.uint16)
         else:

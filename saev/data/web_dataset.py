@@ -37,13 +37,17 @@ class WebDataset:
             raise SaevError(f"{classes}: no such file; expected one class name per line")
         self.classes = () if classes is None else tuple(Path(classes).read_text().splitlines())
         self.keys: list[str] = []
-        places: list[tuple[int, int, int, int, int]] = []  # shard, then offset and size of the image and of its label
+        places: list[
+            tuple[int, int, int, int, int]
+        ] = []  # shard, then offset and size of the image and of its label
         for s, shard in enumerate(self.shards):
             for key, image, label in _index(shard):
                 self.keys.append(key)
                 places.append((s, *image, *label))
         if not places:
-            raise SaevError(f"{self.shards[0]}: no images in this shard, nor in any other; expected <key>.jpg and <key>.cls")
+            raise SaevError(
+                f"{self.shards[0]}: no images in this shard, nor in any other; expected <key>.jpg and <key>.cls"
+            )
         self.places = np.array(places)
         self.fingerprint = fingerprint(["web_dataset", 1, self.keys, self.places.tolist(), self.classes])
 
@@ -66,7 +70,9 @@ class WebDataset:
         if not self.classes or not text:
             return IGNORE
         if not text.strip().isdigit() or int(text) >= len(self.classes):
-            raise CorruptImage(f"{self.name(i)}: label is {text.decode(errors='replace')!r}, expected 0 to {len(self.classes) - 1}")
+            raise CorruptImage(
+                f"{self.name(i)}: label is {text.decode(errors='replace')!r}, expected 0 to {len(self.classes) - 1}"
+            )
         return int(text)
 
 
@@ -87,4 +93,6 @@ def _index(shard: str) -> list[tuple[str, tuple[int, int], tuple[int, int]]]:
         file.seek(max(0, os.path.getsize(shard) - 1024))
         if file.read() != bytes(1024):
             raise SaevError(f"{shard}: cut short: the two empty blocks that end a tar file are missing")
-    return [(key, parts["image"], parts.get("cls", (0, 0))) for key, parts in found.items() if "image" in parts]
+    return [
+        (key, parts["image"], parts.get("cls", (0, 0))) for key, parts in found.items() if "image" in parts
+    ]

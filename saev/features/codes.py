@@ -56,7 +56,11 @@ def encode_store(sae: SAE, store: Store, layer: int, path: str | Path, *, batch_
     from safetensors.numpy import save_file
 
     sae.check_width(store.d, str(store.path))
-    values, latents, counts = [], [], np.zeros((store.n_images, store.n_patches), np.int64)  # 0 where no image is
+    values, latents, counts = (
+        [],
+        [],
+        np.zeros((store.n_images, store.n_patches), np.int64),
+    )  # 0 where no image is
     index_type = np.uint16 if sae.d_sae <= 2**16 else np.int32
     for images, acts in track(store.ordered(layer), "features", store.n_images, size=store.chunk):
         n_active = []
@@ -84,7 +88,9 @@ def load_split(path: str | Path, store: Store) -> Split:
         values, latents, offsets = (file.get_tensor(key) for key in ("values", "latents", "offsets"))
     labels = store.patch_labels().ravel()
     if len(offsets) - 1 != len(labels):
-        raise SaevError(f"{path}: holds {len(offsets) - 1} tokens, {store.path} has {len(labels)}; run the features stage again")
+        raise SaevError(
+            f"{path}: holds {len(offsets) - 1} tokens, {store.path} has {len(labels)}; run the features stage again"
+        )
     shape = (len(labels), d_sae)
     # int32 indices: scipy would otherwise widen both arrays to int64.
     small = offsets.astype(np.int32) if offsets[-1] < 2**31 else offsets

@@ -20,7 +20,9 @@ from saev.sae.architectures import BatchTopK, ReLU, TopK
 from saev.sae.model import SAE
 
 
-def load_osunlp(source: str | Path, *, mean: Tensor | None = None, scale: float = 1.0, subtracts_b_dec: bool | None = None) -> SAE:
+def load_osunlp(
+    source: str | Path, *, mean: Tensor | None = None, scale: float = 1.0, subtracts_b_dec: bool | None = None
+) -> SAE:
     """Read a public checkpoint.
 
     Theirs keeps negative values among the k of a TopK SAE; ours makes them 0.
@@ -42,14 +44,22 @@ def load_osunlp(source: str | Path, *, mean: Tensor | None = None, scale: float 
         tensors = torch.load(io.BytesIO(rest), map_location="cpu", weights_only=True)
         shapes = {key: tuple(tensors[key].shape) for key in ("W_enc", "b_enc", "W_dec", "b_dec")}
     except Exception as error:
-        raise SaevError(f"{source}: not a checkpoint of JSON and a state dict ({str(error).splitlines()[0]})") from None
+        raise SaevError(
+            f"{source}: not a checkpoint of JSON and a state dict ({str(error).splitlines()[0]})"
+        ) from None
     d, s = shapes["W_enc"]
     if shapes != {"W_enc": (d, s), "b_enc": (s,), "W_dec": (s, d), "b_dec": (d,)}:
         raise SaevError(f"{source}: shapes do not agree: {shapes}")
     architecture, old = _architecture(header, s, source)
     threshold = tensors.get("activation.threshold")
-    return assemble(architecture, tensors, subtracts_b_dec=old if subtracts_b_dec is None else subtracts_b_dec,
-                    extra={"threshold": threshold}, mean=mean, scale=scale)  # fmt: skip
+    return assemble(
+        architecture,
+        tensors,
+        subtracts_b_dec=old if subtracts_b_dec is None else subtracts_b_dec,
+        extra={"threshold": threshold},
+        mean=mean,
+        scale=scale,
+    )
 
 
 def _find(source: str) -> Path:
@@ -60,7 +70,9 @@ def _find(source: str) -> Path:
     try:
         return Path(hf_hub_download(source, "sae.pt"))
     except Exception as error:
-        raise SaevError(f"{source}: neither a file nor a repository with sae.pt ({str(error).splitlines()[0]})") from None
+        raise SaevError(
+            f"{source}: neither a file nor a repository with sae.pt ({str(error).splitlines()[0]})"
+        ) from None
 
 
 def _architecture(header: dict, d_sae: int, source: object) -> tuple[Architecture, bool]:
@@ -77,7 +89,9 @@ def _architecture(header: dict, d_sae: int, source: object) -> tuple[Architectur
         name = next((activation[tag] for tag in ("cls", "kind", "key") if tag in activation), "Relu")
         options = activation.get("params", activation)
     if schema > 5 or name not in ("Relu", "TopK", "BatchTopK"):
-        raise SaevError(f"{source}: schema {schema!r} with activation {name!r}; read are schemas 0 to 5 with Relu, TopK, BatchTopK")
+        raise SaevError(
+            f"{source}: schema {schema!r} with activation {name!r}; read are schemas 0 to 5 with Relu, TopK, BatchTopK"
+        )
     if name == "Relu":
         return ReLU(d_sae=d_sae), old
     return {"TopK": TopK, "BatchTopK": BatchTopK}[name](d_sae=d_sae, k=int(options.get("top_k", 32))), old

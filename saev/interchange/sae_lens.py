@@ -39,7 +39,9 @@ def save_sae_lens(sae: SAE, path: str | Path, **metadata: object) -> None:
 
     architecture = sae.architecture
     if not isinstance(architecture, (TopK, BatchTopK, ReLU, JumpReLU)):
-        raise SaevError(f"{path}: SAELens' format is written for TopK, BatchTopK, ReLU and JumpReLU, not {type(architecture).__name__}")
+        raise SaevError(
+            f"{path}: SAELens' format is written for TopK, BatchTopK, ReLU and JumpReLU, not {type(architecture).__name__}"
+        )
     W_enc, W_dec = sae.W_enc.detach(), sae.W_dec.detach()
     tensors = {
         "W_enc": W_enc / sae.scale,
@@ -48,16 +50,26 @@ def save_sae_lens(sae: SAE, path: str | Path, **metadata: object) -> None:
         "b_dec": sae.b_dec.detach() * sae.scale + sae.mean,
     }
     config = {
-        "d_in": sae.d, "d_sae": sae.d_sae, "dtype": "float32", "device": "cpu", "apply_b_dec_to_input": False,
-        "normalize_activations": "none", "reshape_activations": "none", "metadata": {"sae_lens_version": VERSION, **metadata},
-    }  # fmt: skip
+        "d_in": sae.d,
+        "d_sae": sae.d_sae,
+        "dtype": "float32",
+        "device": "cpu",
+        "apply_b_dec_to_input": False,
+        "normalize_activations": "none",
+        "reshape_activations": "none",
+        "metadata": {"sae_lens_version": VERSION, **metadata},
+    }
     if isinstance(architecture, TopK):
         config |= {"architecture": "topk", "k": architecture.k, "rescale_acts_by_decoder_norm": False}
     elif isinstance(architecture, ReLU):
         config |= {"architecture": "standard"}
     else:
         config |= {"architecture": "jumprelu"}
-        threshold = sae.theta.detach() if isinstance(architecture, JumpReLU) else sae.threshold.clamp(min=0).expand(sae.d_sae)
+        threshold = (
+            sae.theta.detach()
+            if isinstance(architecture, JumpReLU)
+            else sae.threshold.clamp(min=0).expand(sae.d_sae)
+        )
         tensors["threshold"] = threshold
     with new_directory(path) as folder:
         save_file({key: value.float().cpu().contiguous() for key, value in tensors.items()}, folder / WEIGHTS)
@@ -80,10 +92,13 @@ def load_sae_lens(path: str | Path) -> SAE:
         raise SaevError(f"{path}: no SAELens folder there; expected {CONFIG} and {WEIGHTS}")
     config, tensors = json.loads((folder / CONFIG).read_text()), load_file(folder / WEIGHTS)
     for option, supported in (
-        ("normalize_activations", "none"), ("reshape_activations", "none"),
+        ("normalize_activations", "none"),
+        ("reshape_activations", "none"),
         # of folders older than SAELens 6, where a TopK calls itself standard
-        ("activation_fn", "relu"), ("activation_fn_str", "relu"), ("finetuning_scaling_factor", False),
-    ):  # fmt: skip
+        ("activation_fn", "relu"),
+        ("activation_fn_str", "relu"),
+        ("finetuning_scaling_factor", False),
+    ):
         if config.get(option, supported) != supported:
             raise SaevError(f"{folder / CONFIG}: {option} is {config[option]!r}, only {supported!r} is read")
     d_sae = len(tensors["b_enc"])
@@ -93,18 +108,34 @@ def load_sae_lens(path: str | Path) -> SAE:
         "jumprelu": lambda: JumpReLU(d_sae=d_sae),
     }
     if config.get("architecture") not in kinds:
-        raise SaevError(f"{folder / CONFIG}: architecture is {config.get('architecture')!r}, only {', '.join(kinds)} are read")
+        raise SaevError(
+            f"{folder / CONFIG}: architecture is {config.get('architecture')!r}, only {', '.join(kinds)} are read"
+        )
     if config.get("rescale_acts_by_decoder_norm", False):
         norms = torch.linalg.vector_norm(tensors["W_dec"].float(), dim=1).clamp(min=1e-8)
-        tensors |= {"W_enc": tensors["W_enc"] * norms, "b_enc": tensors["b_enc"] * norms, "W_dec": tensors["W_dec"] / norms[:, None]}
+        tensors |= {
+            "W_enc": tensors["W_enc"] * norms,
+            "b_enc": tensors["b_enc"] * norms,
+            "W_dec": tensors["W_dec"] / norms[:, None],
+        }
     subtracts = config.get("apply_b_dec_to_input", True)
-    return assemble(kinds[config["architecture"]](), tensors, subtracts_b_dec=subtracts, extra={"theta": tensors.get("threshold")})
+    return assemble(
+        kinds[config["architecture"]](),
+        tensors,
+        subtracts_b_dec=subtracts,
+        extra={"theta": tensors.get("threshold")},
+    )
 
 
 def assemble(
-    architecture: Architecture, tensors: dict[str, Tensor], *, subtracts_b_dec: bool, extra: dict[str, Tensor | None] | None = None,
-    mean: Tensor | None = None, scale: float = 1.0,
-) -> SAE:  # fmt: skip
+    architecture: Architecture,
+    tensors: dict[str, Tensor],
+    *,
+    subtracts_b_dec: bool,
+    extra: dict[str, Tensor | None] | None = None,
+    mean: Tensor | None = None,
+    scale: float = 1.0,
+) -> SAE:
     """An SAE from W_enc (d, s), b_enc, W_dec (s, d), b_dec of a model whose encoder does, or does not, subtract b_dec."""
     W_enc, b_dec = tensors["W_enc"].float(), tensors["b_dec"].float()
     sae = SAE(architecture, torch.zeros(len(b_dec)) if mean is None else mean, scale)

@@ -63,8 +63,15 @@ class Counts(NamedTuple):
     other: np.ndarray
 
 
-def run_experiment(sae: SAE, predict: Predictor, matches: list[Match], classes: tuple[str, ...], train: Split, val: Split,
-                   options: Experiment) -> tuple[Counts, list[int]]:  # fmt: skip
+def run_experiment(
+    sae: SAE,
+    predict: Predictor,
+    matches: list[Match],
+    classes: tuple[str, ...],
+    train: Split,
+    val: Split,
+    options: Experiment,
+) -> tuple[Counts, list[int]]:
     """Run every (class, method, place, strength) on the images of `predict`, the first of the validation split.
 
     A prediction counts as changed if it differs from the one on the unedited activations,
@@ -76,12 +83,19 @@ def run_experiment(sae: SAE, predict: Predictor, matches: list[Match], classes: 
     sae.check_width(predict.patches.shape[-1], "intervene")
     n = len(predict)
     before = predict(torch.arange(n))
-    target = torch.stack([predict.labels == classes.index(match.name) for match in matches])  # (class, image, patch)
+    target = torch.stack(
+        [predict.labels == classes.index(match.name) for match in matches]
+    )  # (class, image, patch)
     other = (predict.labels != IGNORE) & ~target
     controls = _control_latents(matches, train, options.seed)
     maximum = train.maximum
 
-    counts = Counts(*(np.zeros((len(matches), len(METHODS), len(PLACES), len(options.strengths), n), np.int64) for _ in Counts._fields))
+    counts = Counts(
+        *(
+            np.zeros((len(matches), len(METHODS), len(PLACES), len(options.strengths), n), np.int64)
+            for _ in Counts._fields
+        )
+    )
     n_images = (n, min(options.control_images, n), min(options.control_images, n))  # per method
     for m, reach in enumerate(n_images):
         counts.target[:, m, ..., :reach] = target.sum(2).numpy()[:, None, None, :reach]
@@ -100,12 +114,22 @@ def run_experiment(sae: SAE, predict: Predictor, matches: list[Match], classes: 
     return counts, controls
 
 
-def _edits(sae: SAE, latents: tuple[int, int], values: list[float], codes_bp: list[Tensor], seed: int,
-           target_bp: Tensor) -> Iterator[tuple[int, int, Edit]]:  # fmt: skip
+def _edits(
+    sae: SAE,
+    latents: tuple[int, int],
+    values: list[float],
+    codes_bp: list[Tensor],
+    seed: int,
+    target_bp: Tensor,
+) -> Iterator[tuple[int, int, Edit]]:
     """Yield (method, place, edit) for one class at one strength; the pairs are (chosen latent, its control)."""
     chosen, random = (set_latent(sae, *pair) for pair in zip(latents, values, codes_bp, strict=True))
     active_bp = [codes > 0 for codes in codes_bp]
-    methods = ((chosen, active_bp[0]), (random, active_bp[1]), (push_along(random_direction(sae.d, seed), chosen), active_bp[0]))
+    methods = (
+        (chosen, active_bp[0]),
+        (random, active_bp[1]),
+        (push_along(random_direction(sae.d, seed), chosen), active_bp[0]),
+    )
     for m, (edit, fires_bp) in enumerate(methods):
         for p, where_bp in enumerate((torch.ones_like(target_bp), target_bp, fires_bp)):
             yield m, p, edit.where(where_bp)

@@ -20,7 +20,13 @@ def fidelity(sae: SAE, predict: Predictor) -> dict[str, float]:
         reconstruction = torch.stack([sae(x_pd) for x_pd in x])
     known = predict.labels != IGNORE
     original, reconstructed, zero = (
-        (predict(images, change) == predict.labels)[known].double().mean().item() for change in (None, reconstruction - x, -x)
+        (predict(images, change) == predict.labels)[known].double().mean().item()
+        for change in (None, reconstruction - x, -x)
     )
     recovered = (reconstructed - zero) / (original - zero) if original != zero else 0.0
-    return {"accuracy_original": original, "accuracy_reconstructed": reconstructed, "accuracy_zero": zero, "recovered": recovered}
+    return {
+        "accuracy_original": original,
+        "accuracy_reconstructed": reconstructed,
+        "accuracy_zero": zero,
+        "recovered": recovered,
+    }

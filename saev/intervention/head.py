@@ -30,8 +30,16 @@ class SegmentationHead(nn.Module):
         return tokens_bpd @ self.weight.T + self.bias
 
 
-def final_patches(backbone: Backbone, store: Store, layer: int, images: np.ndarray, *, batch_size: int = 16, precision: str = "auto",
-                  device: str = "cpu") -> Iterator[tuple[np.ndarray, Tensor]]:  # fmt: skip
+def final_patches(
+    backbone: Backbone,
+    store: Store,
+    layer: int,
+    images: np.ndarray,
+    *,
+    batch_size: int = 16,
+    precision: str = "auto",
+    device: str = "cpu",
+) -> Iterator[tuple[np.ndarray, Tensor]]:
     """Yield (image numbers, final normalised patch tokens (b, p, d)), continued from the stored `layer`."""
     backbone = backbone.to(device)
     starts = range(0, len(images), batch_size)
@@ -42,8 +50,18 @@ def final_patches(backbone: Backbone, store: Store, layer: int, images: np.ndarr
             yield numbers, backbone.suffix(tokens, layer)[:, backbone.n_special :].float().cpu()
 
 
-def train_head(backbone: Backbone, store: Store, layer: int, *, seed: int, max_images: int = 600, per_image: int = 64,
-               c: float = 1.0, precision: str = "auto", device: str = "cpu") -> SegmentationHead:  # fmt: skip
+def train_head(
+    backbone: Backbone,
+    store: Store,
+    layer: int,
+    *,
+    seed: int,
+    max_images: int = 600,
+    per_image: int = 64,
+    c: float = 1.0,
+    precision: str = "auto",
+    device: str = "cpu",
+) -> SegmentationHead:
     """Fit multinomial logistic regression (sklearn, L-BFGS) on random labelled patches of the training split.
 
     Args:
@@ -54,10 +72,14 @@ def train_head(backbone: Backbone, store: Store, layer: int, *, seed: int, max_i
     from sklearn.preprocessing import StandardScaler
 
     rng = np.random.default_rng(seed)
-    images = np.sort(rng.choice(present := np.flatnonzero(store.present), min(max_images, len(present)), replace=False))
+    images = np.sort(
+        rng.choice(present := np.flatnonzero(store.present), min(max_images, len(present)), replace=False)
+    )
     labels = store.patch_labels()
     features, targets = [], []
-    for numbers, tokens_bpd in final_patches(backbone, store, layer, images, precision=precision, device=device):
+    for numbers, tokens_bpd in final_patches(
+        backbone, store, layer, images, precision=precision, device=device
+    ):
         for i, tokens_pd in zip(numbers, tokens_bpd, strict=True):
             known = np.flatnonzero(labels[i] != IGNORE)
             chosen = rng.choice(known, min(per_image, len(known)), replace=False)
@@ -65,7 +87,9 @@ def train_head(backbone: Backbone, store: Store, layer: int, *, seed: int, max_i
             targets.append(labels[i][chosen])
     x, y = np.concatenate(features), np.concatenate(targets)
     if len(np.unique(y)) < 2:
-        raise SaevError(f"{store.path}: a segmentation head needs labelled patches of at least 2 classes, found {len(np.unique(y))}")
+        raise SaevError(
+            f"{store.path}: a segmentation head needs labelled patches of at least 2 classes, found {len(np.unique(y))}"
+        )
     scaler = StandardScaler().fit(x)
     model = LogisticRegression(C=c, max_iter=300, tol=1e-3).fit(scaler.transform(x), y)
     coef, intercept = model.coef_, model.intercept_
@@ -83,8 +107,13 @@ def evaluate_head(head: SegmentationHead, backbone: Backbone, store: Store, laye
     from torchmetrics.functional.classification import multiclass_jaccard_index
 
     images = np.flatnonzero(store.present)
-    predictions = [head(tokens).argmax(-1) for _, tokens in final_patches(backbone, store, layer, images, **options)]
-    predicted, labels = torch.cat(predictions).flatten(), torch.from_numpy(store.patch_labels()[images].ravel()).long()
+    predictions = [
+        head(tokens).argmax(-1) for _, tokens in final_patches(backbone, store, layer, images, **options)
+    ]
+    predicted, labels = (
+        torch.cat(predictions).flatten(),
+        torch.from_numpy(store.patch_labels()[images].ravel()).long(),
+    )
     known = labels != IGNORE
     if not known.any():
         raise SaevError(f"{store.path}: no labelled patch to measure a segmentation head on")
@@ -108,5 +137,7 @@ def load_head(path: str | Path, store: Store) -> SegmentationHead:
         raise SaevError(f"{path}: no segmentation head there; train one with the head stage")
     head = SegmentationHead(**load_file(path))
     if head.weight.shape != (len(store.classes), store.d):
-        raise SaevError(f"{path}: head is {tuple(head.weight.shape)}, {store.path} needs {(len(store.classes), store.d)} (classes, width)")
+        raise SaevError(
+            f"{path}: head is {tuple(head.weight.shape)}, {store.path} needs {(len(store.classes), store.d)} (classes, width)"
+        )
     return head

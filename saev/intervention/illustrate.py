@@ -23,8 +23,15 @@ class EditedImage(NamedTuple):
     after: np.ndarray
 
 
-def illustrate(sae: SAE, predict: Predictor, matches: list[Match], classes: tuple[str, ...], train: Split, val: Split,
-               strength: float) -> list[EditedImage]:  # fmt: skip
+def illustrate(
+    sae: SAE,
+    predict: Predictor,
+    matches: list[Match],
+    classes: tuple[str, ...],
+    train: Split,
+    val: Split,
+    strength: float,
+) -> list[EditedImage]:
     """For each match edit one image: the class covers about half of it, and the head segments it well before the edit.
 
     (An edit can only be seen to work on what was right before; the figures of the experiment use all images.)
@@ -39,5 +46,12 @@ def illustrate(sae: SAE, predict: Predictor, matches: list[Match], classes: tupl
         i = (right - (share - 0.5).abs() - (share == 0).float()).argmax()[None]
         codes_bp = torch.from_numpy(val.images(match.latent)[predict.images])[i]
         edit = set_latent(sae, match.latent, strength * float(maximum[match.latent]), codes_bp)
-        edited.append(EditedImage(match.name, int(predict.images[i]), predict(i)[0].numpy(), predict(i, edit.change())[0].numpy()))
+        edited.append(
+            EditedImage(
+                match.name,
+                int(predict.images[i]),
+                predict(i)[0].numpy(),
+                predict(i, edit.change())[0].numpy(),
+            )
+        )
     return edited

@@ -22,7 +22,17 @@ class Predictor:
         labels: (n, p) int64.
     """
 
-    def __init__(self, backbone: Backbone, head: SegmentationHead, store: Store, layer: int, n: int, *, precision: str, device: str):
+    def __init__(
+        self,
+        backbone: Backbone,
+        head: SegmentationHead,
+        store: Store,
+        layer: int,
+        n: int,
+        *,
+        precision: str,
+        device: str,
+    ):
         self.backbone, self.head, self.layer = backbone.to(device), head.to(device), layer
         self.precision, self.device = precision, device
         self.images = np.flatnonzero(store.present)[:n]

@@ -5,7 +5,14 @@ import numpy as np
 from saev.intervention.experiment import METHODS, PLACES, Counts
 
 
-def summarise(counts: Counts, class_names: list[str], strengths: tuple[float, ...], *, seed: int = 0, n_bootstrap: int = 1000) -> dict:
+def summarise(
+    counts: Counts,
+    class_names: list[str],
+    strengths: tuple[float, ...],
+    *,
+    seed: int = 0,
+    n_bootstrap: int = 1000,
+) -> dict:
     """Target change and other change per method, place and strength, with one number per curve.
 
         target change = changed patches of the class / patches of the class
@@ -27,9 +34,24 @@ def summarise(counts: Counts, class_names: list[str], strengths: tuple[float, ..
                 cell = [array[:, m, p, s] for array in counts]  # each (class, image)
                 target, other = _ratio(cell[0].sum(), cell[1].sum()), _ratio(cell[2].sum(), cell[3].sum())
                 pooled.append((target, other))
-                points.append({"method": method, "place": place, "strength": strength, "target": target, "other": other,
-                               **_mean(cell, weights)})  # fmt: skip
-            curves.append({"method": method, "place": place, "selectivity": selectivity(pooled), "other_at_80": other_at(pooled, 0.8)})
+                points.append(
+                    {
+                        "method": method,
+                        "place": place,
+                        "strength": strength,
+                        "target": target,
+                        "other": other,
+                        **_mean(cell, weights),
+                    }
+                )
+            curves.append(
+                {
+                    "method": method,
+                    "place": place,
+                    "selectivity": selectivity(pooled),
+                    "other_at_80": other_at(pooled, 0.8),
+                }
+            )
     return {"points": points, "curves": curves, "classes": _per_class(counts, class_names, strengths)}
 
 
@@ -66,8 +88,12 @@ def _mean(cell: list[np.ndarray], weights: np.ndarray) -> dict[str, float | list
         present = counted.sum(1) > 0
         ratio = changed[present].sum(1) / counted[present].sum(1)
         # A resample may lack every image of a class: that class is then left out of its mean.
-        samples = np.divide(weights @ changed[present].T, total := weights @ counted[present].T, where=total > 0,
-                            out=np.full(total.shape, np.nan))  # fmt: skip
+        samples = np.divide(
+            weights @ changed[present].T,
+            total := weights @ counted[present].T,
+            where=total > 0,
+            out=np.full(total.shape, np.nan),
+        )
         low, high = np.nanquantile(np.nanmean(samples, axis=1), [0.025, 0.975])
         out[f"{name}_mean"], out[f"{name}_interval"] = float(ratio.mean()), [float(low), float(high)]
     return out
@@ -80,6 +106,13 @@ def _per_class(counts: Counts, class_names: list[str], strengths: tuple[float, .
         for p, place in enumerate(PLACES):
             for s, strength in enumerate(strengths):
                 changed, counted, other_changed, other = (array[c, 0, p, s].sum() for array in counts)
-                rows.append({"class": name, "place": place, "strength": strength,
-                             "target": _ratio(changed, counted), "other": _ratio(other_changed, other)})  # fmt: skip
+                rows.append(
+                    {
+                        "class": name,
+                        "place": place,
+                        "strength": strength,
+                        "target": _ratio(changed, counted),
+                        "other": _ratio(other_changed, other),
+                    }
+                )
     return rows

@@ -8,7 +8,12 @@ THRESHOLDS = (0.0, 0.1, 0.3, 1.0, 3.0)
 3: with TopK codes most classes choose the largest, so four ended the series too early."""
 
 
-def f1_table(codes: scipy.sparse.csr_array, labels: np.ndarray, n_classes: int, thresholds: tuple[float, ...] = THRESHOLDS) -> np.ndarray:
+def f1_table(
+    codes: scipy.sparse.csr_array,
+    labels: np.ndarray,
+    n_classes: int,
+    thresholds: tuple[float, ...] = THRESHOLDS,
+) -> np.ndarray:
     """F1 = 2 TP / (2 TP + FP + FN) for every (threshold, class, latent).
 
     TP + FP is the number of tokens on which the latent exceeds the threshold and TP + FN

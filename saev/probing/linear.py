@@ -11,7 +11,14 @@ from saev.features.codes import Split
 
 
 def linear_probes(
-    train: Split, val: Split, train_store: Store, val_store: Store, layer: int, *, seed: int, max_tokens: int = 30_000
+    train: Split,
+    val: Split,
+    train_store: Store,
+    val_store: Store,
+    layer: int,
+    *,
+    seed: int,
+    max_tokens: int = 30_000,
 ) -> dict:
     """Patch accuracy on validation of a multinomial-style logistic probe on activations and on codes.
 
@@ -24,10 +31,14 @@ def linear_probes(
     test = np.flatnonzero(val.labels != IGNORE)
 
     def accuracy(x_train, x_test, scaler) -> float:
-        probe = make_pipeline(scaler, SGDClassifier(loss="log_loss", average=True, max_iter=10, tol=None, random_state=seed))
+        probe = make_pipeline(
+            scaler, SGDClassifier(loss="log_loss", average=True, max_iter=10, tol=None, random_state=seed)
+        )
         return float(probe.fit(x_train, train.labels[rows]).score(x_test, val.labels[test]))
 
-    activations = accuracy(_tokens(train_store, layer, rows), _tokens(val_store, layer, test), StandardScaler())
+    activations = accuracy(
+        _tokens(train_store, layer, rows), _tokens(val_store, layer, test), StandardScaler()
+    )
     codes = accuracy(train.codes[rows], val.codes[test], MaxAbsScaler())
     majority = np.bincount(val.labels[test]).max() / len(test)
     return {"activations": activations, "codes": codes, "majority": float(majority)}

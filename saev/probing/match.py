@@ -53,10 +53,18 @@ def match_classes(train: Split, val: Split, classes: tuple[str, ...]) -> list[Ma
         f1_train = np.take_along_axis(table_train[:, c], threshold_of[None], 0)[0]
         f1_val = np.take_along_axis(table_val[:, c], threshold_of[None], 0)[0]
         s = int(f1_train.argmax())
-        matches.append(Match(
-            name=name, latent=s, threshold=THRESHOLDS[threshold_of[s]], f1_train=float(f1_train[s]), f1=float(f1_val[s]),
-            ap=float(average_precision_score(truth, columns[:, [s]].toarray().ravel())), prevalence=float(truth.mean()),
-            null_f1=float(f1_val[live].mean()), null_f1_95=float(np.quantile(f1_val[live], 0.95)),
-            p=float((f1_val[live] >= f1_val[s]).mean()),
-        ))  # fmt: skip
+        matches.append(
+            Match(
+                name=name,
+                latent=s,
+                threshold=THRESHOLDS[threshold_of[s]],
+                f1_train=float(f1_train[s]),
+                f1=float(f1_val[s]),
+                ap=float(average_precision_score(truth, columns[:, [s]].toarray().ravel())),
+                prevalence=float(truth.mean()),
+                null_f1=float(f1_val[live].mean()),
+                null_f1_95=float(np.quantile(f1_val[live], 0.95)),
+                p=float((f1_val[live] >= f1_val[s]).mean()),
+            )
+        )
     return matches

@@ -19,8 +19,18 @@ def loss_curves(points: list[dict]) -> Figure:
             of = [point for point in points if point["sae"] == name]
             error.plot([p["step"] for p in of], [p["mse"] for p in of], label=name)
             count.plot([p["step"] for p in of], [max(p["l0"], 0.1) for p in of], label=name)
-        error.set(title="Reconstruction error falls", xlabel="training step", ylabel="squared error / variance", yscale="log")
-        count.set(title="Active latents settle", xlabel="training step", ylabel="active latents per patch (L0)", yscale="log")
+        error.set(
+            title="Reconstruction error falls",
+            xlabel="training step",
+            ylabel="squared error / variance",
+            yscale="log",
+        )
+        count.set(
+            title="Active latents settle",
+            xlabel="training step",
+            ylabel="active latents per patch (L0)",
+            yscale="log",
+        )
         if points:  # there are none of baselines
             error.legend(title="SAE")
     return figure
@@ -37,7 +47,11 @@ def frontier(points: list[dict]) -> Figure:
         for name in dict.fromkeys(point["sae"] for point in points):
             of = sorted((p["l0"], p["nmse"]) for p in points if p["sae"] == name)
             axes.plot(*zip(*of, strict=True), "o-", label=name)
-        axes.set(title="Sparsity costs fidelity", xlabel="active latents per patch (L0)", ylabel="NMSE on validation")
+        axes.set(
+            title="Sparsity costs fidelity",
+            xlabel="active latents per patch (L0)",
+            ylabel="NMSE on validation",
+        )
         axes.set_ylim(0, 1.15 * max(p["nmse"] for p in points))
         axes.set_xlim(0, 1.15 * max(p["l0"] for p in points))
         axes.legend(title="SAE")
@@ -51,10 +65,17 @@ def density_histogram(densities: dict[str, np.ndarray]) -> Figure:
         bins = np.logspace(-5, 0, 41)
         for name, density in densities.items():
             dead = (density == 0).mean()
-            axes.hist(density[density > 0], bins, histtype="step", linewidth=1.6, label=f"{name} ({dead:.1%} dead)")
+            axes.hist(
+                density[density > 0], bins, histtype="step", linewidth=1.6, label=f"{name} ({dead:.1%} dead)"
+            )
         axes.axvline(0.01, color="grey", linestyle=":", linewidth=1)
         axes.text(0.0115, axes.get_ylim()[1] * 0.96, "dense", color="grey", va="top")
-        axes.set(title="Most latents are rare", xlabel="share of validation patches a latent fires on", ylabel="latents", xscale="log")
+        axes.set(
+            title="Most latents are rare",
+            xlabel="share of validation patches a latent fires on",
+            ylabel="latents",
+            xscale="log",
+        )
         axes.legend(title="SAE")
     return figure
 
@@ -70,8 +91,22 @@ def f1_bars(matches: list[dict]) -> Figure:
         y = np.arange(len(rows))
         figure, axes = plt.subplots(figsize=(6, 0.6 + 0.27 * len(rows)))
         axes.barh(y, [row["f1"] for row in rows], color=COLOURS[0], label="chosen latent, validation")
-        axes.plot([row["f1_train"] for row in rows], y, "|", color="black", markersize=10, label="same, training split")
-        axes.plot([row["null_f1_95"] for row in rows], y, "o", color=COLOURS[1], markersize=4, label="95 % of live latents are below")
+        axes.plot(
+            [row["f1_train"] for row in rows],
+            y,
+            "|",
+            color="black",
+            markersize=10,
+            label="same, training split",
+        )
+        axes.plot(
+            [row["null_f1_95"] for row in rows],
+            y,
+            "o",
+            color=COLOURS[1],
+            markersize=4,
+            label="95 % of live latents are below",
+        )
         axes.set_yticks(y, [f"{row['name']}  #{row['latent']}" for row in rows])
         axes.set(title="One latent per class, as a detector", xlabel="F1 over patches", xlim=(0, 1))
         axes.grid(axis="y", visible=False)
@@ -85,14 +120,20 @@ def tradeoff(points: list[dict], curves: list[dict]) -> Figure:
     Args:
         points, curves: as `saev.intervention.summarise` returns them.
     """
-    titles = {"all": "Edit on all patches", "class": "Edit on the class's patches", "active": "Edit where the latent fires"}
+    titles = {
+        "all": "Edit on all patches",
+        "class": "Edit on the class's patches",
+        "active": "Edit where the latent fires",
+    }
     with styled():
         figure, panels = plt.subplots(1, len(titles), figsize=(11, 3.9), sharey=True)
         for axes, (place, title) in zip(panels, titles.items(), strict=True):
             for curve in (c for c in curves if c["place"] == place):
                 of = [p for p in points if p["place"] == place and p["method"] == curve["method"]]
                 x, y = [0, *(p["other"] for p in of)], [0, *(p["target"] for p in of)]
-                (line,) = axes.plot(x, y, "o-", markersize=4, label=f"{curve['method']} ({curve['selectivity']:.2f})")
+                (line,) = axes.plot(
+                    x, y, "o-", markersize=4, label=f"{curve['method']} ({curve['selectivity']:.2f})"
+                )
                 for p in of:
                     if curve["method"] == "chosen latent":
                         axes.annotate(

@@ -66,7 +66,9 @@ class Architecture:
         tokens = owners(offsets)
         values = self.values(sae, pre_ns[tokens, latents].float(), latents)
         fires = values > 0
-        return Codes(values[fires], latents[fires], to_offsets(torch.bincount(tokens[fires], minlength=len(pre_ns))))
+        return Codes(
+            values[fires], latents[fires], to_offsets(torch.bincount(tokens[fires], minlength=len(pre_ns)))
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +108,9 @@ class Trained(Architecture):
             check_int("sae.prefixes", width, low=below + 1, high=self.d_sae - 1)
         check_int("sae.random_prefixes", self.random_prefixes, low=0, high=max(0, self.d_sae // 2))
         if self.prefixes and self.random_prefixes:
-            raise SaevError(f"sae.random_prefixes must be 0 where sae.prefixes are given, got {self.random_prefixes} and {self.prefixes}")
+            raise SaevError(
+                f"sae.random_prefixes must be 0 where sae.prefixes are given, got {self.random_prefixes} and {self.prefixes}"
+            )
         check_int("sae.aux_k", self.aux_k, low=0, high=self.d_sae)
         check_number("sae.aux_weight", self.aux_weight, low=0)
         check_int("sae.dead_after", self.dead_after, low=1)
@@ -121,18 +125,26 @@ class Trained(Architecture):
 
     def initialise(self, sae: "SAE", z_md: Tensor, seed: int) -> None:
         if self.data_init:
-            rows = torch.lerp(sae.W_dec.detach(), F.normalize(z_md[sae.shard :: sae.shards], dim=1), self.data_init)
+            rows = torch.lerp(
+                sae.W_dec.detach(), F.normalize(z_md[sae.shard :: sae.shards], dim=1), self.data_init
+            )
             sae.point(F.normalize(rows, dim=1))
 
     def widths(self, step: int) -> tuple[int, ...]:
         """The dictionaries that must reconstruct in this step, the full one last."""
-        return pareto_widths(self.d_sae, self.random_prefixes, 0, step) if self.random_prefixes else (*self.prefixes, self.d_sae)
+        return (
+            pareto_widths(self.d_sae, self.random_prefixes, 0, step)
+            if self.random_prefixes
+            else (*self.prefixes, self.d_sae)
+        )
 
     def select_training(self, sae: "SAE", pre_ns: Tensor, progress: float) -> Pairs:
         """In a training step, after a share `progress` of the training."""
         return self.select(sae, pre_ns)
 
-    def penalty(self, sae: "SAE", pre: Tensor, values: Tensor, latents: Tensor | slice, n: int, progress: float) -> Tensor | float:
+    def penalty(
+        self, sae: "SAE", pre: Tensor, values: Tensor, latents: Tensor | slice, n: int, progress: float
+    ) -> Tensor | float:
         return 0.0
 
     def gate(self, pre: Tensor) -> Tensor | None:

@@ -94,7 +94,9 @@ class _L1(Trained):
         check_number("sae.l1", self.l1, low=0)
         check_number("sae.l1_warmup", self.l1_warmup, low=0, high=1)
 
-    def l1_penalty(self, sae: "SAE", values: Tensor, latents: Tensor | slice, n: int, progress: float) -> Tensor:
+    def l1_penalty(
+        self, sae: "SAE", values: Tensor, latents: Tensor | slice, n: int, progress: float
+    ) -> Tensor:
         """l1 * mean_n sum_s f_s ||w_s||."""
         lengths = 1.0 if self.unit_norm else torch.linalg.vector_norm(sae.W_dec, dim=1)[latents]
         return self.l1 * rise(progress, self.l1_warmup) * (values * lengths).sum() / n
@@ -104,7 +106,9 @@ class _L1(Trained):
 class ReLU(_L1):
     """f = ReLU(pre) with an L1 penalty (Bricken et al. 2023; Conerly et al. 2024): l1 * mean_n sum_s f_s ||w_s||."""
 
-    def penalty(self, sae: "SAE", pre: Tensor, values: Tensor, latents: Tensor | slice, n: int, progress: float) -> Tensor:
+    def penalty(
+        self, sae: "SAE", pre: Tensor, values: Tensor, latents: Tensor | slice, n: int, progress: float
+    ) -> Tensor:
         return self.l1_penalty(sae, values, latents, n, progress)
 
 
@@ -150,7 +154,9 @@ class JumpReLU(Trained):
     def values(self, sae: "SAE", pre: Tensor, latents: Tensor | slice) -> Tensor:
         return _Jump.apply(pre, sae.theta[latents].expand_as(pre), self.bandwidth)
 
-    def penalty(self, sae: "SAE", pre: Tensor, values: Tensor, latents: Tensor | slice, n: int, progress: float) -> Tensor:
+    def penalty(
+        self, sae: "SAE", pre: Tensor, values: Tensor, latents: Tensor | slice, n: int, progress: float
+    ) -> Tensor:
         steps = _Step.apply(pre.detach(), sae.theta[latents].expand_as(pre), self.bandwidth)
         return self.l0 * rise(progress, self.l0_warmup) * steps.sum() / n
 
@@ -173,7 +179,9 @@ class Gated(_L1):
         magnitude = (pre - sae.b_enc[latents]) * sae.r_mag[latents].exp() + sae.b_mag[latents]
         return magnitude.relu() * (pre > 0)
 
-    def penalty(self, sae: "SAE", pre: Tensor, values: Tensor, latents: Tensor | slice, n: int, progress: float) -> Tensor:
+    def penalty(
+        self, sae: "SAE", pre: Tensor, values: Tensor, latents: Tensor | slice, n: int, progress: float
+    ) -> Tensor:
         return self.l1_penalty(sae, pre.relu(), latents, n, progress)
 
     def gate(self, pre: Tensor) -> Tensor:

@@ -143,7 +143,9 @@ class SemiNMF(Architecture):
         sae.point(W)
 
     def codes(self, sae: "SAE", pre_ns: Tensor) -> Codes:
-        f_ns = _fista(pre_ns.float(), sae.W_dec, torch.zeros_like(pre_ns, dtype=torch.float32), self.iterations)
+        f_ns = _fista(
+            pre_ns.float(), sae.W_dec, torch.zeros_like(pre_ns, dtype=torch.float32), self.iterations
+        )
         tokens, latents = f_ns.nonzero().unbind(1)
         return Codes(f_ns[tokens, latents], latents, to_offsets(torch.bincount(tokens, minlength=len(f_ns))))
 

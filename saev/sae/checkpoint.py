@@ -14,15 +14,24 @@ from saev.sae.hub import SCHEME, fetch
 from saev.sae.model import SAE
 
 SCHEMA = 1
-ARCHITECTURES = {kind.__name__: kind for kind in (TopK, BatchTopK, ReLU, JumpReLU, Gated, RandomDirections, Neurons, PCA, KMeans, SemiNMF)}
+ARCHITECTURES = {
+    kind.__name__: kind
+    for kind in (TopK, BatchTopK, ReLU, JumpReLU, Gated, RandomDirections, Neurons, PCA, KMeans, SemiNMF)
+}
 
 
 def save_sae(sae: SAE, path: str | Path, **facts: object) -> None:
     """Write `sae` to the folder `path`, with `facts` (backbone, layer, data, metrics, ...) in its config."""
     from safetensors.torch import save_file
 
-    config = {"schema": SCHEMA, "architecture": type(sae.architecture).__name__, "options": asdict(sae.architecture),
-              "d": sae.d, "precision": sae.precision, **facts}  # fmt: skip
+    config = {
+        "schema": SCHEMA,
+        "architecture": type(sae.architecture).__name__,
+        "options": asdict(sae.architecture),
+        "d": sae.d,
+        "precision": sae.precision,
+        **facts,
+    }
     with new_directory(path) as folder:
         tensors = {key: value.detach().cpu() for key, value in sae.state_dict().items()}
         tensors["W_enc"] = tensors.pop("W_enc_sd").t().contiguous()  # (d, s), as in the formulas
@@ -58,7 +67,9 @@ def load_layer(path: str | Path) -> int:
     """The layer that a checkpoint was trained on. Raises SaevError if its config does not say."""
     config = load_config(path)
     if not isinstance(config.get("layer"), int):
-        raise SaevError(f"{path}/config.json: does not say on which layer it was trained; give save_sae its layer=")
+        raise SaevError(
+            f"{path}/config.json: does not say on which layer it was trained; give save_sae its layer="
+        )
     return config["layer"]
 
 
@@ -79,5 +90,7 @@ def load_sae(path: str | Path) -> SAE:
         tensors["W_enc_sd"] = tensors.pop("W_enc").t()
         sae.load_state_dict(tensors)
     except (OSError, SafetensorError, RuntimeError, KeyError) as error:
-        raise SaevError(f"{path}/sae.safetensors: does not hold the SAE of its config.json ({str(error).splitlines()[0]})") from None
+        raise SaevError(
+            f"{path}/sae.safetensors: does not hold the SAE of its config.json ({str(error).splitlines()[0]})"
+        ) from None
     return sae.eval().requires_grad_(False)

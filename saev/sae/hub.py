@@ -51,7 +51,9 @@ def push_sae(path: str | Path, repo: str, *, private: bool = False) -> str:
             api.create_repo(repo, private=private, exist_ok=True)
             if private and not api.repo_info(repo).private:  # creating what exists has changed nothing
                 raise SaevError("it is public, and private=True was asked for")
-            made = api.upload_folder(repo_id=repo, folder_path=folder, commit_message=f"Upload a {config['architecture']} SAE")
+            made = api.upload_folder(
+                repo_id=repo, folder_path=folder, commit_message=f"Upload a {config['architecture']} SAE"
+            )
         except Exception as error:  # the hub's, its HTTP library's, SaevError
             raise SaevError(f"{SCHEME}{repo}: cannot be written to: {_first_line(error)}") from None
     return f"{SCHEME}{repo}@{made.oid}"
@@ -81,6 +83,11 @@ def _card(config: dict, repo: str) -> str:
     numbers = measured.get("val", measured)  # the train stage keeps validation and training apart
     rows = [f"| {name} | {value:.4g} |" for name, value in numbers.items() if isinstance(value, (int, float))]
     return CARD.format(
-        repo=repo, architecture=config["architecture"], layer=config.get("layer", "?"), backbone=config.get("backbone", "?"),
-        d=config["d"], d_sae=config["options"]["d_sae"], metrics="\n".join(["| metric | |", "| --- | --- |", *rows]) if rows else "",
-    )  # fmt: skip
+        repo=repo,
+        architecture=config["architecture"],
+        layer=config.get("layer", "?"),
+        backbone=config.get("backbone", "?"),
+        d=config["d"],
+        d_sae=config["options"]["d_sae"],
+        metrics="\n".join(["| metric | |", "| --- | --- |", *rows]) if rows else "",
+    )

@@ -32,9 +32,16 @@ class SAE(nn.Module):
     """
 
     def __init__(
-        self, architecture: Architecture, mean: Float[Tensor, " d"], scale: float, *, seed: int = 0, precision: str = "fp32",
-        shard: int = 0, shards: int = 1,
-    ):  # fmt: skip
+        self,
+        architecture: Architecture,
+        mean: Float[Tensor, " d"],
+        scale: float,
+        *,
+        seed: int = 0,
+        precision: str = "fp32",
+        shard: int = 0,
+        shards: int = 1,
+    ):
         super().__init__()
         self.architecture, self.precision, self.shard, self.shards = architecture, precision, shard, shards
         d = len(mean)

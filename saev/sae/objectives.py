@@ -29,7 +29,9 @@ class Objective(NamedTuple):
     """(s,) bool: which latents were active on any token."""
 
 
-def objective(sae: SAE, x_nd: Tensor, progress: float = 1.0, step: int = 0, dead: Tensor | None = None) -> Objective:
+def objective(
+    sae: SAE, x_nd: Tensor, progress: float = 1.0, step: int = 0, dead: Tensor | None = None
+) -> Objective:
     """The loss of `sae` on raw activations.
 
     Args:
@@ -45,7 +47,9 @@ def objective(sae: SAE, x_nd: Tensor, progress: float = 1.0, step: int = 0, dead
     pre = pairs.encode(sae, z_nd, pre_ns)
     values = architecture.values(sae, pre, pairs.latents)
     b_dec = sae.b_dec / sae.shards  # every shard adds its part
-    z_hats = sum_shards(pairs.decode(values, sae.W_dec).cumsum(1) + b_dec, sae.shards)  # (n, prefix, d), the full dictionary last
+    z_hats = sum_shards(
+        pairs.decode(values, sae.W_dec).cumsum(1) + b_dec, sae.shards
+    )  # (n, prefix, d), the full dictionary last
     mse = (z_nd[:, None] - z_hats).square().mean((0, 2))
     penalty = architecture.penalty(sae, pre, values, pairs.latents, len(z_nd), progress)
     loss = mse.mean() + sum_shards(torch.as_tensor(penalty, device=mse.device), sae.shards) / sae.d
@@ -54,12 +58,18 @@ def objective(sae: SAE, x_nd: Tensor, progress: float = 1.0, step: int = 0, dead
         loss = loss + (z_nd - by_gate).square().mean()
     n_dead = count_shards(dead.sum(), sae.shards) if architecture.aux_k and dead is not None else 0
     if n_dead:
-        loss = loss + architecture.aux_weight * _auxiliary(sae, z_nd, pre_ns, (z_nd - z_hats[:, -1]).detach(), dead, int(n_dead))
+        loss = loss + architecture.aux_weight * _auxiliary(
+            sae, z_nd, pre_ns, (z_nd - z_hats[:, -1]).detach(), dead, int(n_dead)
+        )
     active = values.detach() > 0
-    return Objective(loss, mse[-1].detach(), count_shards(active.sum(), sae.shards) / len(z_nd), pairs.any_token(active))
+    return Objective(
+        loss, mse[-1].detach(), count_shards(active.sum(), sae.shards) / len(z_nd), pairs.any_token(active)
+    )
 
 
-def _auxiliary(sae: SAE, z_nd: Tensor, pre_ns: Tensor, residual_nd: Tensor, dead: Tensor, n_dead: int) -> Tensor:
+def _auxiliary(
+    sae: SAE, z_nd: Tensor, pre_ns: Tensor, residual_nd: Tensor, dead: Tensor, n_dead: int
+) -> Tensor:
     """||e - e_hat||^2 / ||e||^2, e_hat from the aux_k dead latents with the largest pre-activations; no decoder bias.
 
     The denominator is that of the whole batch over all processes, so that their mean

@@ -31,7 +31,9 @@ def select_topk(pre_ns: Float[Tensor, "n s"], k: int, shards: int = 1) -> Pairs:
         return latents.flatten(), torch.arange(0, latents.numel() + 1, k, device=pre_ns.device)
     everyones, first = beside_shards(pre_ns.gather(1, latents))
     winners = everyones.topk(min(k, everyones.shape[1]), dim=1, sorted=False).indices
-    kept = torch.zeros_like(everyones, dtype=torch.bool).scatter(1, winners, True)[:, first : first + latents.shape[1]]
+    kept = torch.zeros_like(everyones, dtype=torch.bool).scatter(1, winners, True)[
+        :, first : first + latents.shape[1]
+    ]
     return latents[kept], to_offsets(kept.sum(1))
 
 
@@ -77,7 +79,9 @@ def select_above(pre_ns: Float[Tensor, "n s"], threshold: Float[Tensor, "..."] |
     return latents, to_offsets(torch.bincount(tokens, minlength=len(pre_ns)))
 
 
-def select_batch_topk(pre_ns: Float[Tensor, "n s"], k: int, shards: int = 1) -> tuple[Pairs, Float[Tensor, ""]]:
+def select_batch_topk(
+    pre_ns: Float[Tensor, "n s"], k: int, shards: int = 1
+) -> tuple[Pairs, Float[Tensor, ""]]:
     """The k * n largest positive pre-activations of the batch, over all processes, and the smallest of them.
 
     The processes hold other tokens, or, if the dictionary is in several shards, other latents.

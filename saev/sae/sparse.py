@@ -71,17 +71,26 @@ class Selection:
 
         Stable, so that each latent sums its tokens in a fixed order: training is deterministic to the bit.
         """
-        return self.latents.argsort(stable=True), to_offsets(torch.bincount(self.latents, minlength=self.d_sae))
+        return self.latents.argsort(stable=True), to_offsets(
+            torch.bincount(self.latents, minlength=self.d_sae)
+        )
 
 
 def bag(
-    rows: Int[Tensor, " m"], offsets: Int[Tensor, " bags_plus_1"], weights: Float[Tensor, " m"], matrix: Float[Tensor, "r d"]
+    rows: Int[Tensor, " m"],
+    offsets: Int[Tensor, " bags_plus_1"],
+    weights: Float[Tensor, " m"],
+    matrix: Float[Tensor, "r d"],
 ) -> Float[Tensor, "bags d"]:
     """out[i] = sum over j in offsets[i]..offsets[i+1] of weights[j] * matrix[rows[j]]."""
-    return F.embedding_bag(rows, matrix, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True)
+    return F.embedding_bag(
+        rows, matrix, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True
+    )
 
 
-def bag_weight_gradient(rows: Tensor, offsets: Tensor, weights: Tensor, matrix: Tensor, grad_out: Tensor) -> Tensor:
+def bag_weight_gradient(
+    rows: Tensor, offsets: Tensor, weights: Tensor, matrix: Tensor, grad_out: Tensor
+) -> Tensor:
     """d<grad_out, bag(...)> / dweights: the inner products <grad_out[i], matrix[rows[j]]>.
 
     torch has a fused kernel for it but only as this gradient; running the bag again (1 ms)
@@ -143,6 +152,8 @@ def encode(
     return _Encode.apply(z_nd, W_enc, b_enc, b_dec, pre_ns, pairs)
 
 
-def decode(values: Float[Tensor, " m"], W_dec: Float[Tensor, "s d"], pairs: Selection) -> Float[Tensor, "bags d"]:
+def decode(
+    values: Float[Tensor, " m"], W_dec: Float[Tensor, "s d"], pairs: Selection
+) -> Float[Tensor, "bags d"]:
     """Sum of the decoder rows of each bag, weighted by its values, with gradients to both."""
     return _Decode.apply(values, W_dec, pairs)

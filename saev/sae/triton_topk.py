@@ -47,5 +47,13 @@ def topk_columns(pre_ns: Tensor, k: int) -> Tensor:
     latents = torch.empty(n, k, dtype=torch.int64, device=pre_ns.device)
     bits = 8 * pre_ns.element_size()
     with torch.cuda.device_of(pre_ns):  # Triton would launch on the current device
-        _topk[(n,)](pre_ns.contiguous(), latents, s, k, BITS=bits, BLOCK=block, num_warps=min(32, max(4, block // 1024)))
+        _topk[(n,)](
+            pre_ns.contiguous(),
+            latents,
+            s,
+            k,
+            BITS=bits,
+            BLOCK=block,
+            num_warps=min(32, max(4, block // 1024)),
+        )
     return latents

@@ -15,7 +15,13 @@ DENSE_ABOVE = 0.01
 
 
 def evaluate(
-    saes: Sequence[SAE], store: Store, layer: int, *, batch_size: int = 4096, max_images: int | None = None, device: str = "cpu"
+    saes: Sequence[SAE],
+    store: Store,
+    layer: int,
+    *,
+    batch_size: int = 4096,
+    max_images: int | None = None,
+    device: str = "cpu",
 ) -> list[tuple[dict[str, float], np.ndarray]]:
     """Measure SAEs on the patch tokens of `store`, all on one pass, with their full dictionaries, in float64.
 
@@ -44,7 +50,10 @@ def evaluate(
                 codes = sae.codes(x_nd)
                 sse[i] += (x_nd - sae.decode(codes)).double().square().sum().item()
                 fires[i] += torch.bincount(codes.latents, minlength=sae.d_sae)
-    return [(_metrics(sae.cpu(), sse[i] / sse_mean, fires[i].cpu().numpy(), n), fires[i].cpu().numpy() / n) for i, sae in enumerate(saes)]
+    return [
+        (_metrics(sae.cpu(), sse[i] / sse_mean, fires[i].cpu().numpy(), n), fires[i].cpu().numpy() / n)
+        for i, sae in enumerate(saes)
+    ]
 
 
 def _metrics(sae: SAE, nmse: float, fires: np.ndarray, n: int) -> dict[str, float]:

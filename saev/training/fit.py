@@ -62,11 +62,20 @@ class Activations(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         trainer = self.trainer
-        own = {} if isinstance(trainer.strategy, LatentParallel) else {"rank": trainer.global_rank, "world": trainer.world_size}
+        own = (
+            {}
+            if isinstance(trainer.strategy, LatentParallel)
+            else {"rank": trainer.global_rank, "world": trainer.world_size}
+        )
         stream = ActivationStream(
-            self.store, self.layer, batch_size=self.options.batch_size, window=self.options.window, seed=self.seed,
-            start=trainer.global_step, **own,
-        )  # fmt: skip
+            self.store,
+            self.layer,
+            batch_size=self.options.batch_size,
+            window=self.options.window,
+            seed=self.seed,
+            start=trainer.global_step,
+            **own,
+        )
         return DataLoader(stream, batch_size=None)
 
 
@@ -103,35 +112,63 @@ def fit(
     """
     check_choice("machine.parallel", parallel, ("batch", "latents"))
     mean, scale = store.normalisation(layer)
-    callbacks = [Resumable(working / LAST, options.checkpoint_every), *([TrainingBar(options.batch_size)] if progress else [])]
+    callbacks = [
+        Resumable(working / LAST, options.checkpoint_every),
+        *([TrainingBar(options.batch_size)] if progress else []),
+    ]
     with quiet_lightning():
         trainer = plain_trainer(
-            options.steps, accelerator=accelerator, devices=devices, num_nodes=num_nodes, callbacks=callbacks,
+            options.steps,
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=num_nodes,
+            callbacks=callbacks,
             strategy=LatentParallel() if parallel == "latents" else "auto",
-        )  # fmt: skip
+        )
         place = {"shard": trainer.global_rank, "shards": trainer.world_size} if parallel == "latents" else {}
         trained, saes = [], []
         for i, architecture in enumerate(architectures):
             if isinstance(architecture, Trained):
                 trained.append(i)
                 if place and architecture.optimizer == "muon":
-                    raise SaevError("sae.optimizer must be adam where machine.parallel is latents: muon needs whole matrices")
-                saes.append(SAE(architecture, torch.from_numpy(mean), scale, seed=seed, precision=options.precision, **place))
+                    raise SaevError(
+                        "sae.optimizer must be adam where machine.parallel is latents: muon needs whole matrices"
+                    )
+                saes.append(
+                    SAE(
+                        architecture,
+                        torch.from_numpy(mean),
+                        scale,
+                        seed=seed,
+                        precision=options.precision,
+                        **place,
+                    )
+                )
             else:  # in fp32: a baseline is to be exactly what it is called
                 saes.append(SAE(architecture, torch.from_numpy(mean), scale, seed=seed, precision="fp32"))
         learners = [saes[i] for i in trained]
         initialise(learners, store, layer, options.window, seed)
-        curve = train(learners, trainer, Activations(store, layer, options, seed), options, working) if trained else []
+        curve = (
+            train(learners, trainer, Activations(store, layer, options, seed), options, working)
+            if trained
+            else []
+        )
     saes = [whole(sae).eval().requires_grad_(False) for sae in saes]
     if trainer.global_rank > 0:
         return [], []
-    initialise([sae for sae in saes if not isinstance(sae.architecture, Trained)], store, layer, options.window, seed)
+    initialise(
+        [sae for sae in saes if not isinstance(sae.architecture, Trained)], store, layer, options.window, seed
+    )
     return saes, [{**point, "sae": trained[int(point["sae"])]} for point in curve]
 
 
-def train(saes: list[SAE], trainer: lightning.Trainer, data: Activations, options: Training, working: Path) -> list[dict[str, float]]:
+def train(
+    saes: list[SAE], trainer: lightning.Trainer, data: Activations, options: Training, working: Path
+) -> list[dict[str, float]]:
     """Take all steps, from the last checkpoint if there is one, and return the loss curve."""
-    module = SAETraining(saes, steps=options.steps, warmup=options.warmup, decay=options.decay, clip=options.clip)
+    module = SAETraining(
+        saes, steps=options.steps, warmup=options.warmup, decay=options.decay, clip=options.clip
+    )
     last = working / LAST
     trainer.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=True)
     return module.curve
@@ -144,7 +181,11 @@ def initialise(saes: Sequence[SAE], store: Store, layer: int, window: int, seed:
         if architecture.sample_size:
             available = int(ActivationStream(store, layer, batch_size=1).counts.sum())
             if available < architecture.d_sae:
-                raise SaevError(f"{store.path}: {available} activations are too few to initialise sae.d_sae={architecture.d_sae} latents")
-            stream = ActivationStream(store, layer, batch_size=min(available, architecture.sample_size), window=window, seed=seed)
+                raise SaevError(
+                    f"{store.path}: {available} activations are too few to initialise sae.d_sae={architecture.d_sae} latents"
+                )
+            stream = ActivationStream(
+                store, layer, batch_size=min(available, architecture.sample_size), window=window, seed=seed
+            )
             z_md = sae.normalise(next(iter(stream)))
         architecture.initialise(sae, z_md, seed)

@@ -28,7 +28,11 @@ class LatentParallel(DDPStrategy):
 
     def save_checkpoint(self, checkpoint: dict, filepath: str | Path, storage_options: object = None) -> None:
         step, path = checkpoint["global_step"], Path(filepath)
-        before = [part for part in path.parent.glob(f"{path.name}.*.{self.global_rank}") if part != self._part(path, step)]
+        before = [
+            part
+            for part in path.parent.glob(f"{path.name}.*.{self.global_rank}")
+            if part != self._part(path, step)
+        ]
         torch.save(checkpoint, self._part(path, step))
         self.barrier()
         if self.global_rank == 0:
@@ -59,9 +63,17 @@ def whole(sae: SAE) -> SAE:
     if sae.shards == 1:
         return sae.cpu()
     # Lightning has brought the shards back to the CPU, where NCCL does not reach.
-    device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
+    device = (
+        torch.device("cuda", torch.cuda.current_device())
+        if dist.get_backend() == "nccl"
+        else torch.device("cpu")
+    )
     alike = {"mean", "scale", "b_dec", *sae.architecture.extra_buffers()}
-    full = SAE(sae.architecture, sae.mean.cpu(), sae.scale.item(), precision=sae.precision) if sae.shard == 0 else None
+    full = (
+        SAE(sae.architecture, sae.mean.cpu(), sae.scale.item(), precision=sae.precision)
+        if sae.shard == 0
+        else None
+    )
     for name, mine in sae.state_dict().items():
         if name in alike:
             if full is not None:

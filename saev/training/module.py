@@ -56,7 +56,9 @@ class SAETraining(lightning.LightningModule):
             dead = idle > sae.architecture.dead_after
             result = objective(sae, x_nd, step / self.steps, step, dead)
             if not torch.isfinite(result.loss):
-                raise SaevError(f"training: loss of SAE {i} ({sae.architecture}) is {result.loss.item()} at step {step}")
+                raise SaevError(
+                    f"training: loss of SAE {i} ({sae.architecture}) is {result.loss.item()} at step {step}"
+                )
             results.append(result)
             self._track(sae, idle, result.fired, len(x_nd))
         if step % LOG_EVERY == 0 or step == self.steps - 1:
@@ -65,8 +67,17 @@ class SAETraining(lightning.LightningModule):
 
     def _record(self, step: int, results: list[Objective]) -> None:
         for i, (sae, (loss, mse, l0, _), idle) in enumerate(zip(self.saes, results, self.idle, strict=True)):
-            dead = count_shards((idle > sae.architecture.dead_after).sum(), sae.shards) / sae.architecture.d_sae
-            record = {"step": step, "sae": i, "loss": loss.item(), "mse": mse.item(), "l0": l0.item(), "dead": dead.item()}
+            dead = (
+                count_shards((idle > sae.architecture.dead_after).sum(), sae.shards) / sae.architecture.d_sae
+            )
+            record = {
+                "step": step,
+                "sae": i,
+                "loss": loss.item(),
+                "mse": mse.item(),
+                "l0": l0.item(),
+                "dead": dead.item(),
+            }
             self.curve.append({key: float(f"{value:.6g}") for key, value in record.items()})
 
     @staticmethod
@@ -109,7 +120,9 @@ def _clip(sae: SAE, limit: float) -> None:
     if sae.shards == 1:
         nn.utils.clip_grad_norm_(sae.parameters(), limit)
         return
-    sae.b_dec.grad = distributed.total(sae.b_dec.grad)  # all shards have it, each with its part of the gradient
+    sae.b_dec.grad = distributed.total(
+        sae.b_dec.grad
+    )  # all shards have it, each with its part of the gradient
     own = nn.utils.get_total_norm([p.grad for p in sae.parameters() if p is not sae.b_dec])
     norm = (distributed.total(own.square()) + sae.b_dec.grad.square().sum()).sqrt()
     nn.utils.clip_grads_with_norm_(sae.parameters(), limit, norm)

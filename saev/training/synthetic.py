@@ -66,7 +66,9 @@ class Truth:
         generator = torch.Generator().manual_seed(seed)
         active = torch.rand(n, self.n_features, generator=generator) < self.probability
         amplitudes = active * (1 + self.spread * torch.randn(n, self.n_features, generator=generator)).abs()
-        return amplitudes @ self.dictionary + self.noise * torch.randn(n, self.d, generator=generator), amplitudes
+        return amplitudes @ self.dictionary + self.noise * torch.randn(
+            n, self.d, generator=generator
+        ), amplitudes
 
 
 class _Stream(IterableDataset):
@@ -80,10 +82,14 @@ class _Stream(IterableDataset):
             step += 1
 
 
-def train_on(truth: Truth, architectures: Sequence[Architecture], *, steps: int, batch_size: int = 1024, seed: int = 1) -> list[SAE]:
+def train_on(
+    truth: Truth, architectures: Sequence[Architecture], *, steps: int, batch_size: int = 1024, seed: int = 1
+) -> list[SAE]:
     """Train one SAE per architecture on the data of `truth`, or fit it, on the CPU, with the project's own training module."""
     if seed == truth.seed:
-        raise SaevError(f"seed {seed} is the dictionary's own: the SAEs would start with the truth as their directions")
+        raise SaevError(
+            f"seed {seed} is the dictionary's own: the SAEs would start with the truth as their directions"
+        )
     x, _ = truth.sample(20_000, 0)
     mean = x.mean(0)
     scale = float((x - mean).norm(dim=1).mean() / truth.d**0.5)

@@ -16,9 +16,15 @@ def plain_trainer(steps: int, **options: object) -> lightning.Trainer:
     """A trainer of so many steps that writes nothing by itself and takes the batches as they come."""
     try:
         return lightning.Trainer(
-            max_epochs=1, limit_train_batches=steps, logger=False, enable_checkpointing=False, enable_model_summary=False,
-            enable_progress_bar=False, use_distributed_sampler=False, **options,
-        )  # fmt: skip
+            max_epochs=1,
+            limit_train_batches=steps,
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+            use_distributed_sampler=False,
+            **options,
+        )
     except MisconfigurationException as error:
         places = {key: options[key] for key in ("accelerator", "devices", "num_nodes") if key in options}
         raise SaevError(f"machine: {places} cannot be had: {str(error).splitlines()[0]}") from None
@@ -60,17 +66,27 @@ class TrainingBar(lightning.Callback):
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self.batch_size = batch_size
-        columns = (TextColumn("train"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[state]}"), TimeRemainingColumn())
+        columns = (
+            TextColumn("train"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeRemainingColumn(),
+        )
         self.progress = Progress(*columns, console=Console(stderr=True))
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         self.progress.disable = trainer.global_rank > 0
         self.progress.start()
-        self.task = self.progress.add_task("train", total=trainer.limit_train_batches, completed=trainer.global_step, state="")
+        self.task = self.progress.add_task(
+            "train", total=trainer.limit_train_batches, completed=trainer.global_step, state=""
+        )
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule, *_) -> None:
         speed = (self.progress.tasks[0].speed or 0) * self.batch_size
-        last = next((point for point in reversed(module.curve) if point["sae"] == 0), {"mse": 0, "l0": 0, "dead": 0})
+        last = next(
+            (point for point in reversed(module.curve) if point["sae"] == 0), {"mse": 0, "l0": 0, "dead": 0}
+        )
         state = f"{speed:,.0f} tokens/s  NMSE {last['mse']:.3f}  L0 {last['l0']:.1f}  dead {last['dead']:.1%}"
         self.progress.update(self.task, advance=1, state=state)
 

@@ -18,14 +18,18 @@ OPTIONS = {"layers": [1, 2], "options": Recording(chunk=8, batch_size=4), "worke
 def digest(path):
     """Hash of every file under `path`, with its name."""
     files = sorted(p for p in path.rglob("*") if p.is_file())
-    return hashlib.sha256(b"".join(p.relative_to(path).as_posix().encode() + p.read_bytes() for p in files)).hexdigest()
+    return hashlib.sha256(
+        b"".join(p.relative_to(path).as_posix().encode() + p.read_bytes() for p in files)
+    ).hexdigest()
 
 
 def test_holds_the_backbones_activations_and_labels(stores, tiny_vit):
     images, store = Mosaic(split="train", n=40, size=64), stores["train"]
     assert (store.n_images, store.n_tokens, store.d, store.layers) == (40, 17, 24, (1, 2))
     for i in (0, 7, 8, 39):
-        pixels = tiny_vit.preprocess.normalise(torch.from_numpy(tiny_vit.preprocess.crop(images[i].image))[None])
+        pixels = tiny_vit.preprocess.normalise(
+            torch.from_numpy(tiny_vit.preprocess.crop(images[i].image))[None]
+        )
         with torch.inference_mode():
             expected = tiny_vit.prefix(pixels, [1, 2])
         for layer, acts in zip((1, 2), expected, strict=True):
@@ -62,7 +66,13 @@ def test_resuming_gives_the_bytes_of_an_undisturbed_run(stores, tiny_vit, tmp_pa
 
     forwards = []
     hook = tiny_vit.blocks[0].register_forward_hook(lambda _, __, out: forwards.append(len(out)))
-    store = record(tiny_vit, Mosaic(split="train", n=40, size=64), tmp_path / "out", working=tmp_path / "working", **OPTIONS)
+    store = record(
+        tiny_vit,
+        Mosaic(split="train", n=40, size=64),
+        tmp_path / "out",
+        working=tmp_path / "working",
+        **OPTIONS,
+    )
     hook.remove()
     assert sum(forwards) == 8 * len(lost)  # only the missing chunks were computed
     assert digest(store.path) == digest(stores["train"].path)
@@ -73,12 +83,17 @@ def test_zeros_are_written_and_count_as_written(tiny_vit, tmp_path):
         def __getitem__(self, i):
             return super().__getitem__(i)._replace(label=0)
 
-    store = record(tiny_vit, Black(split="val", n=9, size=64), tmp_path / "out", working=tmp_path / "w", **OPTIONS)
+    store = record(
+        tiny_vit, Black(split="val", n=9, size=64), tmp_path / "out", working=tmp_path / "w", **OPTIONS
+    )
     assert (store.image_labels() == 0).all()
     assert (store.path / "labels/image/c/1").is_file()
 
 
-@pytest.mark.parametrize(("value", "what"), [(float("nan"), "is NaN"), (7e4, "does not fit float16"), (-1e5, "does not fit float16")])
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [(float("nan"), "is NaN"), (7e4, "does not fit float16"), (-1e5, "does not fit float16")],
+)
 def test_values_that_float16_cannot_hold_name_layer_and_image(tiny_vit, tmp_path, value, what, monkeypatch):
     prefix = type(tiny_vit).prefix
 
@@ -89,7 +104,9 @@ def test_values_that_float16_cannot_hold_name_layer_and_image(tiny_vit, tmp_path
 
     monkeypatch.setattr(type(tiny_vit), "prefix", broken)
     with pytest.raises(SaevError, match=rf"layer 2, image 2 \(mosaic/val/2\): .* {what}"):
-        record(tiny_vit, Mosaic(split="val", n=4, size=64), tmp_path / "out", working=tmp_path / "w", **OPTIONS)
+        record(
+            tiny_vit, Mosaic(split="val", n=4, size=64), tmp_path / "out", working=tmp_path / "w", **OPTIONS
+        )
     assert not (tmp_path / "out").exists()
 
 

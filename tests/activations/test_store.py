@@ -37,14 +37,30 @@ def registers():
     from saev.backbones.timm import TimmVit
 
     torch.manual_seed(0)
-    model = timm.create_model("vit_small_patch14_reg4_dinov2", pretrained=False, img_size=(56, 84), depth=2, embed_dim=24, num_heads=3)
+    model = timm.create_model(
+        "vit_small_patch14_reg4_dinov2",
+        pretrained=False,
+        img_size=(56, 84),
+        depth=2,
+        embed_dim=24,
+        num_heads=3,
+    )
     return TimmVit(model, name="registers")
 
 
 def make(backbone, path, images=None, *, layers=(1,), **options):
     images = images or Mosaic(split="train", n=20, size=84)
     recording = Recording(**{"chunk": 8, "batch_size": 4, **options})
-    return record(backbone, images, path / "store", layers=layers, working=path / "w", options=recording, workers=0, precision="fp32")
+    return record(
+        backbone,
+        images,
+        path / "store",
+        layers=layers,
+        working=path / "w",
+        options=recording,
+        workers=0,
+        precision="fp32",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -65,18 +81,24 @@ def test_token_kinds_are_those_of_the_model(registers, tmp_path):
     np.testing.assert_array_equal(whole.acts(1)[:4], expected.half())
     np.testing.assert_array_equal(some.acts(1)[:4, 0], expected[:, 0])
     torch.testing.assert_close(torch.from_numpy(some.acts(1)[:4, 1]), expected[:, 5:].mean(1))
-    np.testing.assert_allclose(whole.norms(1), np.linalg.norm(whole.acts(1)[:].astype(np.float64), axis=-1), rtol=1e-6)
+    np.testing.assert_allclose(
+        whole.norms(1), np.linalg.norm(whole.acts(1)[:].astype(np.float64), axis=-1), rtol=1e-6
+    )
 
     for kinds in (["cls"], ["cls", "patch"]):
         x = whole.acts(1)[:][:, whole.positions(kinds)].reshape(-1, 24).astype(np.float64)
         mean, scale = whole.normalisation(1, kinds)
         np.testing.assert_allclose(mean, x.mean(0), rtol=1e-9)
         assert scale == pytest.approx(np.linalg.norm(x - x.mean(0), axis=1).mean() / 24**0.5, rel=1e-6)
-    assert whole.attrs["stats"]["1"]["register"]["median_norm"] == pytest.approx(np.median(whole.norms(1)[:, 1:5]))
+    assert whole.attrs["stats"]["1"]["register"]["median_norm"] == pytest.approx(
+        np.median(whole.norms(1)[:, 1:5])
+    )
 
 
 def test_tokens_that_are_not_there_are_named(registers, tiny_vit, tmp_path):
-    with pytest.raises(SaevError, match=r"tiny has no 'register' tokens; it has \['cls', 'patch', 'meanpool'\]"):
+    with pytest.raises(
+        SaevError, match=r"tiny has no 'register' tokens; it has \['cls', 'patch', 'meanpool'\]"
+    ):
         make(tiny_vit, tmp_path, Mosaic(split="train", n=4, size=64), tokens=["register"])
     with pytest.raises(SaevError, match="tokens must be one of cls, register, patch, meanpool, got 'CLS'"):
         Recording(tokens=["CLS"])
@@ -98,7 +120,9 @@ def test_missing_images_are_named_counted_and_never_shift_the_others(damaged, re
         assert np.isnan(damaged.acts(1)[i]).all() and np.isnan(damaged.norms(1)[i]).all()
         assert (damaged.patch_labels()[i] == IGNORE).all() and damaged.image_labels()[i] == IGNORE
     mean, _ = damaged.normalisation(1)
-    np.testing.assert_allclose(mean, whole.patches(1, 0, 20)[there].reshape(-1, 24).astype(np.float64).mean(0), rtol=1e-9)
+    np.testing.assert_allclose(
+        mean, whole.patches(1, 0, 20)[there].reshape(-1, 24).astype(np.float64).mean(0), rtol=1e-9
+    )
     assert damaged.attrs["weights"] == whole.attrs["weights"] and inspect(damaged.path).whole
 
 
@@ -106,8 +130,12 @@ def test_missing_images_reach_no_reader(damaged):
     numbers, acts = map(np.concatenate, zip(*damaged.ordered(1), strict=True))
     np.testing.assert_array_equal(numbers, np.setdiff1d(np.arange(20), MISSING))
     np.testing.assert_array_equal(acts, damaged.patches(1, 0, 20)[numbers])
-    stream = ActivationStream(damaged, 1, batch_size=17 * 24, window=6)  # the first half window holds all the images
-    np.testing.assert_array_equal(np.sort(next(iter(stream)).numpy(), axis=0), np.sort(acts.reshape(-1, 24), axis=0))
+    stream = ActivationStream(
+        damaged, 1, batch_size=17 * 24, window=6
+    )  # the first half window holds all the images
+    np.testing.assert_array_equal(
+        np.sort(next(iter(stream)).numpy(), axis=0), np.sort(acts.reshape(-1, 24), axis=0)
+    )
 
 
 def test_an_sae_is_measured_and_encoded_without_them(damaged, tmp_path):
@@ -132,14 +160,23 @@ def test_all_images_missing_is_an_error(registers, tmp_path, monkeypatch):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_corrupt_image_is_fatal_by_default(registers, tmp_path, workers):
     with pytest.raises(SaevError, match=r"^mosaic/train/3: cannot be decoded as an image \(on purpose\)$"):
-        record(registers, Damaged(split="train", n=20, size=84), tmp_path / "out", layers=[0], working=tmp_path / "w", workers=workers)
+        record(
+            registers,
+            Damaged(split="train", n=20, size=84),
+            tmp_path / "out",
+            layers=[0],
+            working=tmp_path / "w",
+            workers=workers,
+        )
     assert not (tmp_path / "out").exists()
 
 
 def test_random_access_by_image_and_token(stores):
     rng = np.random.default_rng(0)
     images, tokens = rng.integers(0, 40, 50), rng.integers(0, 17, 50)
-    np.testing.assert_array_equal(stores["train"].vectors(2, images, tokens), stores["train"].acts(2)[:][images, tokens])
+    np.testing.assert_array_equal(
+        stores["train"].vectors(2, images, tokens), stores["train"].acts(2)[:][images, tokens]
+    )
     grid = stores["train"].vectors(2, images[:4, None], np.arange(17))
     np.testing.assert_array_equal(grid, stores["train"].acts(2)[:][images[:4]])
     for bad in ((40, 0), (-1, 0), (0, 17)):
@@ -218,7 +255,11 @@ def test_inspect_tells_what_is_missing(stores, tmp_path):
     group = zarr.open_group(str(tmp_path / "s"), mode="r+")
     del group.attrs["complete"]
     found = inspect(tmp_path / "s")  # a store that Store refuses
-    assert not found.whole and found.integrity["acts/1"].missing == [4] and found.integrity["acts/1"].expected == 5
+    assert (
+        not found.whole
+        and found.integrity["acts/1"].missing == [4]
+        and found.integrity["acts/1"].expected == 5
+    )
     with pytest.raises(SaevError, match="no activation store"):
         inspect(tmp_path)
 
@@ -238,13 +279,19 @@ def test_outlier_table_against_numpy(stores, tiny_vit, tmp_path, monkeypatch):
     row = inspect(store.path).outliers[2, "patch"]
     x = store.patches(2, 0, 20).reshape(-1, 24).astype(np.float32)
     norms = np.linalg.norm(x, axis=1)
-    np.testing.assert_allclose(row.norms, [np.median(norms), np.quantile(norms, 0.99), norms.max()], rtol=0.02)
-    assert row.artefacts == pytest.approx((norms > 3 * np.median(norms)).mean(), abs=0.01) and row.artefacts > 1 / 16 - 0.01
+    np.testing.assert_allclose(
+        row.norms, [np.median(norms), np.quantile(norms, 0.99), norms.max()], rtol=0.02
+    )
+    assert (
+        row.artefacts == pytest.approx((norms > 3 * np.median(norms)).mean(), abs=0.01)
+        and row.artefacts > 1 / 16 - 0.01
+    )
     rms = np.sqrt((x**2).mean(0))
     assert row.dimensions[0][0] == 7 == rms.argmax()
     assert row.dimensions[0][1] == pytest.approx(rms[7] / np.median(rms), rel=1e-4)
     assert row.massive == sum(
-        (np.abs(chunk) > max(100, 1000 * np.median(np.abs(chunk[:256])))).sum() for chunk in (x[:128], x[128:256], x[256:])
+        (np.abs(chunk) > max(100, 1000 * np.median(np.abs(chunk[:256])))).sum()
+        for chunk in (x[:128], x[128:256], x[256:])
     )
 
 
@@ -254,7 +301,11 @@ def test_a_large_store_is_sampled_for_its_statistics(stores, monkeypatch):
     group = zarr.open_group(str(stores["train"].path), mode="r")
     monkeypatch.setattr(statistics, "MOST_VECTORS", 3 * 8 * 16)
     mean, _ = statistics.normalisation(group, 2, np.arange(1, 17))
-    x = np.concatenate([stores["train"].patches(2, c * 8, c * 8 + 8) for c in (0, 2, 4)]).reshape(-1, 24).astype(np.float64)
+    x = (
+        np.concatenate([stores["train"].patches(2, c * 8, c * 8 + 8) for c in (0, 2, 4)])
+        .reshape(-1, 24)
+        .astype(np.float64)
+    )
     np.testing.assert_allclose(mean, x.mean(0), rtol=1e-9)
 
 
@@ -288,8 +339,16 @@ def test_an_unfinished_store_of_another_configuration_is_not_continued(tiny_vit,
             make(tiny_vit, tmp_path, **{"images": images, **options})
     with pytest.raises(SaevError, match="has computed 'fp32 on cpu', this run 'bf16 on cpu'"):
         record(
-            tiny_vit, images, tmp_path / "o", layers=[1], working=tmp_path / "w", options=Recording(chunk=8, batch_size=4), precision="bf16"
+            tiny_vit,
+            images,
+            tmp_path / "o",
+            layers=[1],
+            working=tmp_path / "w",
+            options=Recording(chunk=8, batch_size=4),
+            precision="bf16",
         )
     other = timm_vit(model="test_vit", pretrained=False, img_size=64)
-    with pytest.raises(SaevError, match="unfinished store there has backbone 'tiny', this run 'timm/test_vit'"):
+    with pytest.raises(
+        SaevError, match="unfinished store there has backbone 'tiny', this run 'timm/test_vit'"
+    ):
         make(other, tmp_path, images)

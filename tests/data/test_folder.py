@@ -12,7 +12,9 @@ def folder(tmp_path):
     for name, n in (("cat", 2), ("dog", 3)):
         (tmp_path / "train" / name).mkdir(parents=True)
         for i in range(n):
-            Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(tmp_path / "train" / name / f"{i}.png")
+            Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(
+                tmp_path / "train" / name / f"{i}.png"
+            )
     return tmp_path
 
 
@@ -20,7 +22,9 @@ def test_reads_class_folders_in_order(folder):
     images = ImageFolder(root=str(folder), split="train")
     assert images.classes == ("cat", "dog") and len(images) == 5
     assert [images[i].label for i in range(5)] == [0, 0, 1, 1, 1]
-    assert images[4].image.shape == (20, 30, 3) and images[4].pixel_labels is None  # every pixel is of the class
+    assert (
+        images[4].image.shape == (20, 30, 3) and images[4].pixel_labels is None
+    )  # every pixel is of the class
 
 
 def test_fingerprint_follows_the_files(folder):

@@ -51,7 +51,9 @@ def test_splits_share_no_pixel_column(name):
     assert (train.width + val.width) * height / train.height == pytest.approx(width, rel=0.01)
 
 
-@pytest.mark.parametrize(("option", "value"), [("split", "test"), ("n", 0), ("n", "many"), ("size", 8), ("seed", -1), ("n", True)])
+@pytest.mark.parametrize(
+    ("option", "value"), [("split", "test"), ("n", 0), ("n", "many"), ("size", 8), ("seed", -1), ("n", True)]
+)
 def test_bad_options_are_named_and_echoed(option, value):
     with pytest.raises(SaevError, match=f"{option} must be .*{value}"):
         Mosaic(**{"split": "train", "n": 4, option: value})

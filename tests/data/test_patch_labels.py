@@ -7,7 +7,10 @@ from hypothesis.extra.numpy import arrays
 from saev.data import IGNORE, majority_labels
 
 
-@given(arrays(np.uint16, (12, 8), elements=st.sampled_from([0, 1, 2, IGNORE])), st.sampled_from([0.0, 0.5, 0.9, 1.0]))
+@given(
+    arrays(np.uint16, (12, 8), elements=st.sampled_from([0, 1, 2, IGNORE])),
+    st.sampled_from([0.0, 0.5, 0.9, 1.0]),
+)
 def test_equals_a_loop_over_patches(pixels, purity):
     got = majority_labels(pixels, (3, 2), purity)
     for k in range(6):

@@ -17,7 +17,9 @@ def coordinates(h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("crop_share", [1.0, 0.875])
 def test_labels_stay_on_their_pixels(shape, crop_share):
     image, labels = coordinates(*shape)
-    preprocess = Preprocess(size=(64, 64), mean=(0, 0, 0), std=(1, 1, 1), crop_share=crop_share, interpolation="bilinear")
+    preprocess = Preprocess(
+        size=(64, 64), mean=(0, 0, 0), std=(1, 1, 1), crop_share=crop_share, interpolation="bilinear"
+    )
     seen, seen_labels = preprocess.crop(image), preprocess.crop_labels(labels)
     assert seen.shape == (64, 64, 3) and seen_labels.shape == (64, 64)
     assert np.abs(seen[..., 0].astype(int) - seen_labels).max() <= 2
@@ -26,8 +28,15 @@ def test_labels_stay_on_their_pixels(shape, crop_share):
     assert seen[31:33, 31:33, 1].mean() == pytest.approx((shape[1] - 1) / 2, abs=1.5)
 
 
-@given(h=st.integers(1, 900), w=st.integers(1, 900), size=st.sampled_from([224, 336, 384]), share=st.sampled_from([1.0, 0.9, 0.875]))
-@example(h=107, w=500, size=224, share=1.0)  # rounding once put these boxes 1e-13 px outside, which Pillow refuses
+@given(
+    h=st.integers(1, 900),
+    w=st.integers(1, 900),
+    size=st.sampled_from([224, 336, 384]),
+    share=st.sampled_from([1.0, 0.9, 0.875]),
+)
+@example(
+    h=107, w=500, size=224, share=1.0
+)  # rounding once put these boxes 1e-13 px outside, which Pillow refuses
 @example(h=480, w=640, size=336, share=1.0)
 @settings(max_examples=60, deadline=None)
 def test_images_of_any_shape_are_cropped(h, w, size, share):
@@ -38,7 +47,9 @@ def test_images_of_any_shape_are_cropped(h, w, size, share):
 
 def test_squash_shows_the_whole_image():
     image, labels = coordinates(100, 160)
-    preprocess = Preprocess(size=(64, 64), mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear", squash=True)
+    preprocess = Preprocess(
+        size=(64, 64), mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear", squash=True
+    )
     seen, seen_labels = preprocess.crop(image), preprocess.crop_labels(labels)
     assert np.abs(seen[..., 0].astype(int) - seen_labels).max() <= 2
     assert seen[0, 0, :2].max() <= 3 and seen[-1, -1, 0] >= 97 and seen[-1, -1, 1] >= 156

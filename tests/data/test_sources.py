@@ -41,7 +41,9 @@ def ade(tmp_path):
             Image.fromarray(mask).save(tmp_path / f"annotations/{split}/ADE_{split}_{i}.png")
     names = ["wall", "building, edifice", *(f"thing {i}" for i in range(3, 151))]
     rows = [f"{i}\t0.1\t10\t1\t1\t{name}" for i, name in enumerate(names, 1)]
-    (tmp_path / "objectInfo150.txt").write_text("\n".join(["Idx\tRatio\tTrain\tVal\tStuff\tName   ", *rows]) + "\n")
+    (tmp_path / "objectInfo150.txt").write_text(
+        "\n".join(["Idx\tRatio\tTrain\tVal\tStuff\tName   ", *rows]) + "\n"
+    )
     return tmp_path
 
 
@@ -59,7 +61,9 @@ def test_ade20k_reads_its_layout(ade):
 @pytest.mark.parametrize("crop_share", [1.0, 0.875])
 def test_ade20k_labels_stay_on_their_pixels(ade, size, crop_share):
     """Every pixel that the backbone sees says which row it is from; its label must be the class of that row."""
-    preprocess = Preprocess(size=size, mean=(0, 0, 0), std=(1, 1, 1), crop_share=crop_share, interpolation="bilinear")
+    preprocess = Preprocess(
+        size=size, mean=(0, 0, 0), std=(1, 1, 1), crop_share=crop_share, interpolation="bilinear"
+    )
     images = Ade20k(root=str(ade), split="training")
     grid = (size[0] // 4, size[1] // 4)
     prepared = Prepared(images, preprocess, grid, purity=0.9)
@@ -138,17 +142,23 @@ def hub_dataset(tmp_path_factory):
         "name": ["cat", "ant", "cat"],
         "mask": [Image.fromarray(mask)] * 3,
     }
-    features = datasets.Features({
-        "picture": datasets.Image(), "species": datasets.ClassLabel(names=["ant", "bee", "cat"]),
-        "name": datasets.Value("string"), "mask": datasets.Image(),
-    })  # fmt: skip
+    features = datasets.Features(
+        {
+            "picture": datasets.Image(),
+            "species": datasets.ClassLabel(names=["ant", "bee", "cat"]),
+            "name": datasets.Value("string"),
+            "mask": datasets.Image(),
+        }
+    )
     rows = datasets.Dataset.from_dict(columns, features=features)
     datasets.DatasetDict({"train": rows, "validation": rows.select([1])}).save_to_disk(path)
     return str(path)
 
 
 def test_hugging_face_reads_columns_by_name(hub_dataset):
-    images = HuggingFace(path=hub_dataset, split="train", image="picture", label="species", pixel_labels="mask")
+    images = HuggingFace(
+        path=hub_dataset, split="train", image="picture", label="species", pixel_labels="mask"
+    )
     assert len(images) == 3 and images.classes == ("ant", "bee", "cat")
     np.testing.assert_array_equal(images[1].image, coordinates(4, 5) + 1)
     assert [images[i].label for i in range(3)] == [2, 0, 2]
@@ -157,12 +167,22 @@ def test_hugging_face_reads_columns_by_name(hub_dataset):
     assert by_name.classes == ("ant", "cat") and [by_name[i].label for i in range(3)] == [1, 0, 1]
     unlabelled = HuggingFace(path=hub_dataset, split="validation", image="picture", label=None)
     assert len(unlabelled) == 1 and unlabelled[0].label == IGNORE
-    assert HuggingFace(path=hub_dataset, split="train", image="picture", label="name").fingerprint == by_name.fingerprint
+    assert (
+        HuggingFace(path=hub_dataset, split="train", image="picture", label="name").fingerprint
+        == by_name.fingerprint
+    )
     assert len({images.fingerprint, by_name.fingerprint, unlabelled.fingerprint}) == 3
 
 
 def test_hugging_face_masks_without_a_label_column(hub_dataset):
-    images = HuggingFace(path=hub_dataset, split="train", image="picture", label=None, pixel_labels="mask", classes=["a", "b", "c"])
+    images = HuggingFace(
+        path=hub_dataset,
+        split="train",
+        image="picture",
+        label=None,
+        pixel_labels="mask",
+        classes=["a", "b", "c"],
+    )
     assert images[0].label == IGNORE and set(np.unique(images[0].pixel_labels)) == {0, 1, 2}
     with pytest.raises(SaevError, match="need the names of their classes"):
         HuggingFace(path=hub_dataset, split="train", image="picture", label=None, pixel_labels="mask")
@@ -195,7 +215,11 @@ def shards(tmp_path):
     for s in range(2):
         with tarfile.open(tmp_path / f"train-{s}.tar", "w") as tar:
             for key, i in (("a", 2 * s), ("sub/b", 2 * s + 1)):
-                for extension, content in (("jpg", jpeg(coordinates(8, 9) + 20 * i)), ("cls", str(i % 2).encode()), ("seg.json", b"{}")):
+                for extension, content in (
+                    ("jpg", jpeg(coordinates(8, 9) + 20 * i)),
+                    ("cls", str(i % 2).encode()),
+                    ("seg.json", b"{}"),
+                ):
                     member = tarfile.TarInfo(f"{key}.{extension}")
                     member.size = len(content)
                     tar.addfile(member, io.BytesIO(content))
@@ -265,7 +289,9 @@ def test_a_missing_image_keeps_its_place(tmp_path):
     """By choice fatal or missing; the images after it are not shifted."""
     for i in range(3):
         (tmp_path / "train" / "a").mkdir(parents=True, exist_ok=True)
-        (tmp_path / f"train/a/{i}.jpg").write_bytes(jpeg(np.full((16, 16, 3), 50 * i, np.uint8)) if i != 1 else b"no image")
+        (tmp_path / f"train/a/{i}.jpg").write_bytes(
+            jpeg(np.full((16, 16, 3), 50 * i, np.uint8)) if i != 1 else b"no image"
+        )
     images = ImageFolder(root=str(tmp_path), split="train")
     preprocess = Preprocess(size=(16, 16), mean=(0, 0, 0), std=(1, 1, 1))
     with pytest.raises(CorruptImage, match=r"train/a/1\.jpg: cannot be decoded"):

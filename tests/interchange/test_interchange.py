@@ -88,13 +88,41 @@ def test_sae_lens_options_that_are_not_read_are_named(tmp_path):
 
 
 HEADERS = [  # header, activation, k, whether the encoder subtracts b_dec
-    ({"d_vit": D, "exp_factor": 2, "sparsity_coeff": 4e-4, "ghost_grads": False, "seed": 1}, "Relu", None, True),
-    ({"schema": 1, "cls": "TopK", "cfg": {"d_vit": D, "exp_factor": 2, "top_k": 5}, "commit": "a", "lib": "b"}, "TopK", 5, True),
+    (
+        {"d_vit": D, "exp_factor": 2, "sparsity_coeff": 4e-4, "ghost_grads": False, "seed": 1},
+        "Relu",
+        None,
+        True,
+    ),
+    (
+        {
+            "schema": 1,
+            "cls": "TopK",
+            "cfg": {"d_vit": D, "exp_factor": 2, "top_k": 5},
+            "commit": "a",
+            "lib": "b",
+        },
+        "TopK",
+        5,
+        True,
+    ),
     ({"schema": 1, "cls": "BatchTopK", "cfg": {"d_vit": D, "exp_factor": 2}}, "BatchTopK", 32, True),
-    ({"schema": 1, "cls": "SparseAutoencoderConfig", "cfg": {"activation": {"cls": "TopK", "params": {"top_k": 3}}}}, "TopK", 3, False),
+    (
+        {
+            "schema": 1,
+            "cls": "SparseAutoencoderConfig",
+            "cfg": {"activation": {"cls": "TopK", "params": {"top_k": 3}}},
+        },
+        "TopK",
+        3,
+        False,
+    ),
     ({"schema": 2, "cfg": {"d_vit": D, "activation": {"cls": "Relu", "params": {}}}}, "Relu", None, False),
     (
-        {"schema": 4, "cfg": {"d_model": D, "activation": {"cls": "BatchTopK", "params": {"top_k": 7, "sparsity": {}}}}},
+        {
+            "schema": 4,
+            "cfg": {"d_model": D, "activation": {"cls": "BatchTopK", "params": {"top_k": 7, "sparsity": {}}}},
+        },
         "BatchTopK",
         7,
         False,
@@ -113,8 +141,12 @@ def write_osunlp(path, header, state):
 @pytest.mark.parametrize(("header", "name", "k", "subtracts"), HEADERS)
 def test_public_checkpoints_of_every_schema(header, name, k, subtracts, x, tmp_path):
     generator = torch.Generator().manual_seed(3)
-    state = {"W_enc": torch.randn(D, S, generator=generator), "b_enc": torch.randn(S, generator=generator) - 1,
-             "W_dec": torch.randn(S, D, generator=generator), "b_dec": torch.randn(D, generator=generator)}  # fmt: skip
+    state = {
+        "W_enc": torch.randn(D, S, generator=generator),
+        "b_enc": torch.randn(S, generator=generator) - 1,
+        "W_dec": torch.randn(S, D, generator=generator),
+        "b_dec": torch.randn(D, generator=generator),
+    }
     if name == "BatchTopK":
         state["activation.threshold"] = torch.tensor(2.0)
     if k == 32:
@@ -130,7 +162,9 @@ def test_public_checkpoints_of_every_schema(header, name, k, subtracts, x, tmp_p
     if name == "BatchTopK":
         f = torch.where(pre > 2, f, 0)
     torch.testing.assert_close(sae.encode(x), f, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(sae(x), (f @ state["W_dec"] + state["b_dec"]) * scale + mean, atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(
+        sae(x), (f @ state["W_dec"] + state["b_dec"]) * scale + mean, atol=1e-3, rtol=1e-4
+    )
 
 
 def test_public_checkpoints_never_run_code_and_faults_are_one_line(tmp_path):
@@ -144,7 +178,12 @@ def test_public_checkpoints_never_run_code_and_faults_are_one_line(tmp_path):
     with pytest.raises(SaevError, match="not a checkpoint of JSON and a state dict"):
         load_osunlp(tmp_path / "evil.pt")
     assert not (tmp_path / "owned").exists()
-    state = {"W_enc": torch.zeros(D, S), "b_enc": torch.zeros(S), "W_dec": torch.zeros(S, D), "b_dec": torch.zeros(D)}
+    state = {
+        "W_enc": torch.zeros(D, S),
+        "b_enc": torch.zeros(S),
+        "W_dec": torch.zeros(S, D),
+        "b_dec": torch.zeros(D),
+    }
     write_osunlp(tmp_path / "new.pt", {"schema": 9, "cfg": {}}, state)
     with pytest.raises(SaevError, match="schema 9"):
         load_osunlp(tmp_path / "new.pt")
@@ -156,9 +195,21 @@ def test_public_checkpoints_never_run_code_and_faults_are_one_line(tmp_path):
 def test_safetensors_of_sae_lens_are_plain(tmp_path):
     """A folder written by hand, as SAELens' own hub releases are."""
     rng = np.random.default_rng(0)
-    weights = {"W_enc": rng.normal(size=(D, S)), "b_enc": rng.normal(size=S), "W_dec": rng.normal(size=(S, D)), "b_dec": rng.normal(size=D)}
-    save_file({key: value.astype(np.float32) for key, value in weights.items()}, tmp_path / "sae_weights.safetensors")
-    (tmp_path / "cfg.json").write_text(json.dumps({"architecture": "standard", "d_in": D, "d_sae": S, "normalize_activations": "none"}))
+    weights = {
+        "W_enc": rng.normal(size=(D, S)),
+        "b_enc": rng.normal(size=S),
+        "W_dec": rng.normal(size=(S, D)),
+        "b_dec": rng.normal(size=D),
+    }
+    save_file(
+        {key: value.astype(np.float32) for key, value in weights.items()},
+        tmp_path / "sae_weights.safetensors",
+    )
+    (tmp_path / "cfg.json").write_text(
+        json.dumps({"architecture": "standard", "d_in": D, "d_sae": S, "normalize_activations": "none"})
+    )
     x = rng.normal(size=(5, D))
     expected = np.maximum((x - weights["b_dec"]) @ weights["W_enc"] + weights["b_enc"], 0)
-    np.testing.assert_allclose(load_sae_lens(tmp_path).encode(torch.from_numpy(x).float()), expected, atol=1e-4)
+    np.testing.assert_allclose(
+        load_sae_lens(tmp_path).encode(torch.from_numpy(x).float()), expected, atol=1e-4
+    )

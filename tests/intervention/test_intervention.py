@@ -49,7 +49,18 @@ def splits(stores, sae, tmp_path_factory):
 
 
 def match_of(name, latent):
-    return Match(name=name, latent=latent, threshold=0.0, f1_train=0.5, f1=0.5, ap=0.5, prevalence=0.1, null_f1=0.1, null_f1_95=0.2, p=0.1)
+    return Match(
+        name=name,
+        latent=latent,
+        threshold=0.0,
+        f1_train=0.5,
+        f1=0.5,
+        ap=0.5,
+        prevalence=0.1,
+        null_f1=0.1,
+        null_f1_95=0.2,
+        p=0.1,
+    )
 
 
 def test_setting_a_latent_keeps_the_residual(sae):
@@ -59,7 +70,9 @@ def test_setting_a_latent_keeps_the_residual(sae):
     edited = f.clone()
     edited[:, 9] = -2.5
     expected = (x - sae.decode(f)) + sae.decode(edited)
-    torch.testing.assert_close(x + set_latent(sae, 9, -2.5, f[None, :, 9]).change()[0], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        x + set_latent(sae, 9, -2.5, f[None, :, 9]).change()[0], expected, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_the_random_direction_is_as_long_as_the_edit(sae):
@@ -71,11 +84,15 @@ def test_the_random_direction_is_as_long_as_the_edit(sae):
     torch.testing.assert_close(push_along(direction, free).change().norm(dim=-1), free.change().norm(dim=-1))
     mask = torch.rand(2, 16) > 0.5
     assert torch.equal(edit.where(mask).change(), edit.change() * mask[..., None])
-    assert direction.norm().item() == pytest.approx(1) and not torch.equal(direction, random_direction(24, seed=2))
+    assert direction.norm().item() == pytest.approx(1) and not torch.equal(
+        direction, random_direction(24, seed=2)
+    )
 
 
 def test_head_learns_and_survives_the_disk(stores, tiny_vit, head, tmp_path):
-    train, val = (evaluate_head(head, tiny_vit, stores[split], 1, precision="fp32") for split in ("train", "val"))
+    train, val = (
+        evaluate_head(head, tiny_vit, stores[split], 1, precision="fp32") for split in ("train", "val")
+    )
     majority = np.bincount(stores["train"].patch_labels()[stores["train"].patch_labels() != IGNORE]).max()
     assert train["accuracy"] > 2 * majority / (stores["train"].patch_labels() != IGNORE).sum()
     assert 0 < val["miou"] < 1
@@ -125,18 +142,27 @@ def test_experiment_counts_equal_a_direct_computation(sae, predict, splits, stor
         target = predict.labels == present[c]
         code = torch.from_numpy(val.images(match.latent))
         for s, strength in enumerate(options.strengths):
-            change = set_latent(sae, match.latent, strength * float(train.maximum[match.latent]), code).change()
+            change = set_latent(
+                sae, match.latent, strength * float(train.maximum[match.latent]), code
+            ).change()
             for place, where in (("all", torch.ones_like(target)), ("class", target), ("active", code > 0)):
                 changed = predict(images, change * where[..., None]) != before
                 cell = (c, METHODS.index("chosen latent"), PLACES.index(place), s)
                 np.testing.assert_array_equal(counts.target_changed[cell], (changed & target).sum(1))
-                np.testing.assert_array_equal(counts.other_changed[cell], (changed & ~target & (predict.labels != IGNORE)).sum(1))
+                np.testing.assert_array_equal(
+                    counts.other_changed[cell], (changed & ~target & (predict.labels != IGNORE)).sum(1)
+                )
         assert controls[c] not in live and train.density[controls[c]] > 0
     # Ablation changes nothing where the latent is silent, so "all" and "active" are the same edit.
     np.testing.assert_array_equal(counts.target_changed[:, :2, 0, 0], counts.target_changed[:, :2, 2, 0])
     assert counts.target_changed.sum() > 0
     # The controls are counted on their own images only.
-    assert counts.target[:, 1:, :, :, 5:].sum() == counts.other_changed[:, 1:, :, :, 5:].sum() == 0 < counts.other[:, 1:, :, :, :5].min()
+    assert (
+        counts.target[:, 1:, :, :, 5:].sum()
+        == counts.other_changed[:, 1:, :, :, 5:].sum()
+        == 0
+        < counts.other[:, 1:, :, :, :5].min()
+    )
 
 
 def test_pushing_the_class_weight_itself_flips_its_patches(stores, tiny_vit, predict, splits, head):
@@ -154,7 +180,9 @@ def test_pushing_the_class_weight_itself_flips_its_patches(stores, tiny_vit, pre
     gap = []
     for edit in (away, *(push_along(random_direction(24, seed), away) for seed in range(20))):
         after = last(torch.arange(12), edit.change())
-        gap.append(((after != c)[before == c].float().mean() - (after != before)[before != c].float().mean()).item())
+        gap.append(
+            ((after != c)[before == c].float().mean() - (after != before)[before != c].float().mean()).item()
+        )
     assert gap[0] > 0.3 and gap[0] > np.mean(gap[1:]) + 0.2
 
 
@@ -167,7 +195,9 @@ def test_fidelity_of_a_perfect_and_of_an_empty_sae(stores, predict):
     result = fidelity(sae, predict)
     assert result["recovered"] == pytest.approx(1, abs=0.02)
     known = predict.labels != IGNORE
-    assert result["accuracy_original"] == pytest.approx((predict(torch.arange(12)) == predict.labels)[known].double().mean().item())
+    assert result["accuracy_original"] == pytest.approx(
+        (predict(torch.arange(12)) == predict.labels)[known].double().mean().item()
+    )
     with torch.no_grad():
         sae.mean.zero_(), sae.b_enc.fill_(-1e6)  # reconstructs zero, which is the zero-ablation
     assert fidelity(sae, predict)["recovered"] == pytest.approx(0, abs=1e-6)
@@ -207,7 +237,13 @@ def test_summary_pools_and_averages():
     assert point["other"] == pytest.approx(3 / 600)
     low, high = point["target_interval"]
     assert 0 <= low <= point["target_mean"] <= high <= 1
-    assert summary["classes"][0] == {"class": "a", "place": "all", "strength": -1.0, "target": 0.5, "other": 0.01}
+    assert summary["classes"][0] == {
+        "class": "a",
+        "place": "all",
+        "strength": -1.0,
+        "target": 0.5,
+        "other": 0.01,
+    }
 
 
 @pytest.mark.parametrize("value", [0, "many"])

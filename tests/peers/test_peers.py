@@ -51,13 +51,21 @@ def without_b_dec(sae: SAE) -> None:
 
 
 def make_sae_lens(name: str, **config):
-    config_class, sae_class = (getattr(lib.sae_lens, f"{name}TrainingSAE{suffix}") for suffix in ("Config", ""))
+    config_class, sae_class = (
+        getattr(lib.sae_lens, f"{name}TrainingSAE{suffix}") for suffix in ("Config", "")
+    )
     return sae_class(config_class(d_in=D, d_sae=S, **config))
 
 
 def sae_lens_step(peer, x, coefficients=None, dead=None):
     return peer.training_forward_pass(
-        lib.TrainStepInput(sae_in=x, coefficients=coefficients, dead_neuron_mask=dead, n_training_steps=0, is_logging_step=False)
+        lib.TrainStepInput(
+            sae_in=x,
+            coefficients=coefficients,
+            dead_neuron_mask=dead,
+            n_training_steps=0,
+            is_logging_step=False,
+        )
     )
 
 
@@ -74,7 +82,14 @@ def sae_lens(name, sae, x, coefficients=None, **config):
 
 def make_trainer(name: str, **config):
     trainer = getattr(lib.dictionary_learning, f"{name}Trainer")(
-        steps=9, activation_dim=D, dict_size=S, layer=0, lm_name="none", device="cpu", warmup_steps=0, **config
+        steps=9,
+        activation_dim=D,
+        dict_size=S,
+        layer=0,
+        lm_name="none",
+        device="cpu",
+        warmup_steps=0,
+        **config,
     )
     trainer.ae.double()
     return trainer
@@ -89,15 +104,27 @@ def dictionary_learning(name, sae, x, **config):
     else:
         theirs = {"W_enc": peer.encoder.weight, "W_dec": peer.decoder.weight}
     if name == "GatedSAE":
-        theirs |= {"b_enc": peer.gate_bias, "b_dec": peer.decoder_bias, "r_mag": peer.r_mag, "b_mag": peer.mag_bias}
+        theirs |= {
+            "b_enc": peer.gate_bias,
+            "b_dec": peer.decoder_bias,
+            "r_mag": peer.r_mag,
+            "b_mag": peer.mag_bias,
+        }
     elif name != "JumpRelu":
         theirs |= {"b_enc": peer.encoder.bias, "b_dec": peer.bias if name == "Standard" else peer.b_dec}
     return share(sae, theirs), trainer.loss(x, step=0) / D
 
 
 def sparsify_coder(sae):
-    peer = lib.sparsify.SparseCoder(D, lib.sparsify.SparseCoderConfig(num_latents=S, k=K), dtype=torch.float64)
-    theirs = {"W_enc": peer.encoder.weight, "b_enc": peer.encoder.bias, "W_dec": peer.W_dec, "b_dec": peer.b_dec}
+    peer = lib.sparsify.SparseCoder(
+        D, lib.sparsify.SparseCoderConfig(num_latents=S, k=K), dtype=torch.float64
+    )
+    theirs = {
+        "W_enc": peer.encoder.weight,
+        "b_enc": peer.encoder.bias,
+        "W_dec": peer.W_dec,
+        "b_dec": peer.b_dec,
+    }
     return peer, share(sae, theirs)
 
 
@@ -128,9 +155,13 @@ AGREE = {
     "BatchTopK, sae-lens": (batch_topk, partial(sae_lens, "BatchTopK", k=K)),
     "BatchTopK, dictionary-learning": (batch_topk, partial(dictionary_learning, "BatchTopK", k=K)),
     "BatchTopK, overcomplete": (batch_topk, partial(overcomplete, "BatchTopKSAE", top_k=K * N)),
-    "ReLU, sae-lens": (ReLU(d_sae=S, l1=0.3, unit_norm=False), partial(sae_lens, "Standard", coefficients={"l1": 0.3})),
+    "ReLU, sae-lens": (
+        ReLU(d_sae=S, l1=0.3, unit_norm=False),
+        partial(sae_lens, "Standard", coefficients={"l1": 0.3}),
+    ),
     "ReLU, dictionary-learning": (
-        ReLU(d_sae=S, l1=0.3), partial(dictionary_learning, "Standard", l1_penalty=0.3, sparsity_warmup_steps=None),
+        ReLU(d_sae=S, l1=0.3),
+        partial(dictionary_learning, "Standard", l1_penalty=0.3, sparsity_warmup_steps=None),
     ),
     "ReLU, overcomplete": (ReLU(d_sae=S, l1=0.3), partial(overcomplete, "SAE", penalty=0.3 / (N * D))),
     "JumpReLU, sae-lens": (
@@ -139,21 +170,32 @@ AGREE = {
     ),
     # Its penalty aims at a number of active latents, which is another method.
     "JumpReLU, dictionary-learning": (
-        no_penalty, partial(dictionary_learning, "JumpRelu", bandwidth=0.25, sparsity_penalty=0.0, sparsity_warmup_steps=None),
+        no_penalty,
+        partial(
+            dictionary_learning, "JumpRelu", bandwidth=0.25, sparsity_penalty=0.0, sparsity_warmup_steps=None
+        ),
     ),
-    "Gated, sae-lens": (Gated(d_sae=S, l1=0.3, unit_norm=False), partial(sae_lens, "Gated", coefficients={"l1": 0.3})),
+    "Gated, sae-lens": (
+        Gated(d_sae=S, l1=0.3, unit_norm=False),
+        partial(sae_lens, "Gated", coefficients={"l1": 0.3}),
+    ),
     "Gated, dictionary-learning": (
-        Gated(d_sae=S, l1=0.3), partial(dictionary_learning, "GatedSAE", l1_penalty=0.3, sparsity_warmup_steps=None),
+        Gated(d_sae=S, l1=0.3),
+        partial(dictionary_learning, "GatedSAE", l1_penalty=0.3, sparsity_warmup_steps=None),
     ),
-}  # fmt: skip
+}
 
 
 def assert_gradients_agree(sae, loss, theirs, their_loss):
-    ours = torch.autograd.grad(loss, [sae.W_enc_sd if name == "W_enc" else getattr(sae, name) for name in theirs])
+    ours = torch.autograd.grad(
+        loss, [sae.W_enc_sd if name == "W_enc" else getattr(sae, name) for name in theirs]
+    )
     for name, a, b in zip(theirs, ours, torch.autograd.grad(their_loss, list(theirs.values())), strict=True):
         assert a.any(), name
         b = b if b.shape == a.shape else b.t()
-        torch.testing.assert_close(b.double(), a, rtol=1e-5, atol=1e-8, msg=lambda message, name=name: f"{name}: {message}")
+        torch.testing.assert_close(
+            b.double(), a, rtol=1e-5, atol=1e-8, msg=lambda message, name=name: f"{name}: {message}"
+        )
 
 
 # With few active latents ours computes ReLU-like SAEs with sparse products, else with dense ones.
@@ -194,7 +236,9 @@ def test_auxk_gradients_agree_with_dictionary_learning(x):
     residual = (x - peer.decode(codes)).detach()
     # It divides by the residual's variance, ours by its mean square.
     units = (residual - residual.mean(0)).square().mean() / residual.square().mean()
-    assert_gradients_agree(sae, aux_loss(sae, x), theirs, trainer.get_auxiliary_loss(residual, active) * units)
+    assert_gradients_agree(
+        sae, aux_loss(sae, x), theirs, trainer.get_auxiliary_loss(residual, active) * units
+    )
 
 
 def test_auxk_gradients_agree_with_sae_lens(x):
@@ -208,8 +252,10 @@ def test_auxk_gradients_agree_with_sae_lens(x):
 
 
 @pytest.mark.parametrize(
-    "architecture", [topk, batch_topk, ReLU(d_sae=S), JumpReLU(d_sae=S, theta=0.4)], ids=lambda a: type(a).__name__
-)  # fmt: skip
+    "architecture",
+    [topk, batch_topk, ReLU(d_sae=S), JumpReLU(d_sae=S, theta=0.4)],
+    ids=lambda a: type(a).__name__,
+)
 def test_sae_lens_reads_what_we_write(architecture, x, tmp_path):
     sae = random_sae(architecture, mean=torch.linspace(-1, 1, D), scale=2.5)
     if isinstance(architecture, BatchTopK):
@@ -223,7 +269,13 @@ def test_sae_lens_reads_what_we_write(architecture, x, tmp_path):
 
 @pytest.mark.parametrize("save", ["save_model", "save_inference_model"])
 @pytest.mark.parametrize(
-    ("name", "config"), [("TopK", {"k": K}), ("Standard", {}), ("JumpReLU", {"jumprelu_init_threshold": 0.4}), ("BatchTopK", {"k": K})]
+    ("name", "config"),
+    [
+        ("TopK", {"k": K}),
+        ("Standard", {}),
+        ("JumpReLU", {"jumprelu_init_threshold": 0.4}),
+        ("BatchTopK", {"k": K}),
+    ],
 )
 def test_we_read_what_sae_lens_writes(name, config, save, x, tmp_path):
     if (name, save) == ("BatchTopK", "save_model"):

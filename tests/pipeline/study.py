@@ -9,9 +9,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 TINY = [
-    "backbone=timm", "backbone.model=test_vit", "backbone.pretrained=false", "backbone.img_size=64", "data.size=64",
-    "data.splits.train.n=48", "data.splits.val.n=12",
-]  # fmt: skip
+    "backbone=timm",
+    "backbone.model=test_vit",
+    "backbone.pretrained=false",
+    "backbone.img_size=64",
+    "data.size=64",
+    "data.splits.train.n=48",
+    "data.splits.val.n=12",
+]
 
 
 def beginnings(finished: Path, cwd: Path) -> Path:
@@ -30,7 +35,9 @@ def digest(cwd: Path, *folders: str) -> dict[str, str]:
 
 def run(cwd: Path, stage: str, *overrides: str, **options) -> subprocess.CompletedProcess:
     """Run a stage as its users do, in a process of its own in the directory `cwd`."""
-    return subprocess.run(command(stage, *overrides), cwd=cwd, env=environment(), capture_output=True, text=True, **options)
+    return subprocess.run(
+        command(stage, *overrides), cwd=cwd, env=environment(), capture_output=True, text=True, **options
+    )
 
 
 def command(stage: str, *overrides: str) -> list[str]:

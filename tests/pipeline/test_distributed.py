@@ -23,7 +23,10 @@ def acts(tmp_path_factory):
     [
         (["sae=batchtopk", "sae.k=6", "+sae.dead_after=2000", "sae.aux_k=16"], "batch"),
         (["sae=jumprelu", "sae.theta=0.05", "sae.beside=[{l0: 0.1}]"], "batch"),
-        (["sae=batchtopk", "sae.k=6", "+sae.dead_after=2000", "sae.aux_k=16", "sae.prefixes=[32]"], "latents"),
+        (
+            ["sae=batchtopk", "sae.k=6", "+sae.dead_after=2000", "sae.aux_k=16", "sae.prefixes=[32]"],
+            "latents",
+        ),
         (["sae=relu", "sae.l1=4", "+sae.unit_norm=false", "sae.beside=[{l1: 1}]"], "latents"),
     ],
 )
@@ -40,16 +43,23 @@ def test_two_processes_equal_one(acts, options, parallel):
     results = []
     for devices in (1, 2):
         name = f"sae.name=with{devices}"
-        result = run(acts, "train", *common, name, f"machine.devices={devices}", f"machine.parallel={parallel}")
+        result = run(
+            acts, "train", *common, name, f"machine.devices={devices}", f"machine.parallel={parallel}"
+        )
         assert result.returncode == 0, result.stderr
         folder = acts / f"data/sae/mosaic-timm-with{devices}"
         curve = json.loads((acts / f"results/train/mosaic-timm-with{devices}/curve.json").read_text())
         revives = "sae.aux_k=16" in options
         assert any(point["dead"] > 0 for point in curve) == revives  # there is something for AuxK to do
-        results.append({file.parent.name: load_file(file) for file in folder.rglob("sae.safetensors")} | {"steps": len(curve)})
+        results.append(
+            {file.parent.name: load_file(file) for file in folder.rglob("sae.safetensors")}
+            | {"steps": len(curve)}
+        )
     one, two = results
     assert one.pop("steps") == two.pop("steps") and one.keys() == two.keys()
     for member, tensors in one.items():
         for key, tensor in tensors.items():
-            np.testing.assert_allclose(two[member][key], tensor, rtol=2e-3, atol=2e-4, err_msg=f"{member}: {key}")
+            np.testing.assert_allclose(
+                two[member][key], tensor, rtol=2e-3, atol=2e-4, err_msg=f"{member}: {key}"
+            )
     assert not list(acts.glob(".scratch/train/*/*"))

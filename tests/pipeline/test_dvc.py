@@ -42,9 +42,11 @@ def test_params_cover_every_composed_file_and_key(address):
     for group, choice in cfg.hydra.runtime.choices.items():
         if not group.startswith("hydra/"):
             files.add(f"conf/{group}/{choice}.yaml")
-    files |= {f"conf/{entry}.yaml" for entry in OmegaConf.load(ROOT / "conf" / f"{name}.yaml").defaults if isinstance(entry, str)} - {
-        "conf/_self_.yaml"
-    }
+    files |= {
+        f"conf/{entry}.yaml"
+        for entry in OmegaConf.load(ROOT / "conf" / f"{name}.yaml").defaults
+        if isinstance(entry, str)
+    } - {"conf/_self_.yaml"}
     tracked = {Path(dep.fs_path).relative_to(ROOT).as_posix(): dep.params for dep in stage.params}
     # A root file that only lists its defaults holds no parameter of its own.
     own = {file: set(OmegaConf.load(ROOT / file)) - {"defaults"} for file in files}
@@ -53,7 +55,9 @@ def test_params_cover_every_composed_file_and_key(address):
             continue
         assert file in tracked, f"{address} composes {file}"
         if tracked[file]:  # selected keys
-            assert own[file] - UNTRACKED_KEYS.get(file, set()) == set(tracked[file]), f"{address}: keys of {file}"
+            assert own[file] - UNTRACKED_KEYS.get(file, set()) == set(tracked[file]), (
+                f"{address}: keys of {file}"
+            )
 
 
 def used_files(path: Path) -> set[str]:
@@ -75,7 +79,9 @@ def used_files(path: Path) -> set[str]:
 def test_code_that_a_stage_uses_is_a_dependency(address):
     stage = stages()[address]
     deps = [Path(dep.fs_path).relative_to(ROOT) for dep in stage.deps if dep not in stage.params]
-    for file in sorted(used_files(ROOT / "pipeline" / f"{shlex.split(stage.cmd)[2].removeprefix('pipeline.')}.py")):
+    for file in sorted(
+        used_files(ROOT / "pipeline" / f"{shlex.split(stage.cmd)[2].removeprefix('pipeline.')}.py")
+    ):
         assert any(Path(file).is_relative_to(dep) for dep in deps), f"{address} uses {file}"
 
 

@@ -41,7 +41,12 @@ def fails(cwd: Path, stage: str, *overrides: str, **options) -> str:
 
 
 def outputs(cwd: Path) -> dict[str, int]:
-    return {str(p): p.stat().st_mtime_ns for top in ("data", "results") for p in (cwd / top).rglob("*") if p.is_file()}
+    return {
+        str(p): p.stat().st_mtime_ns
+        for top in ("data", "results")
+        for p in (cwd / top).rglob("*")
+        if p.is_file()
+    }
 
 
 @pytest.mark.parametrize(
@@ -56,10 +61,16 @@ def outputs(cwd: Path) -> dict[str, int]:
         (["together=relu"], "together must be a list of names, got 'relu'"),
         (["together=[topk]"], "together: every SAE needs a name and a folder of its own, got .*topk, .*topk"),
         (["sae.beside=[3]"], r"beside must be a list of changes, got \[3\]"),
-        (["sae=pca", "sae.d_sae=7"], "sae.d_sae must be even and at most twice the width of the activations, 128; got 7"),
+        (
+            ["sae=pca", "sae.d_sae=7"],
+            "sae.d_sae must be even and at most twice the width of the activations, 128; got 7",
+        ),
         (["machine.accelerator=gpu"], "machine: .*'accelerator': 'gpu'.* cannot be had"),
         (["machine.parallel=tokens"], "machine.parallel must be one of batch, latents, got 'tokens'"),
-        (["+sae.optimizer=muon", "machine.parallel=latents"], "sae.optimizer must be adam where machine.parallel is latents"),
+        (
+            ["+sae.optimizer=muon", "machine.parallel=latents"],
+            "sae.optimizer must be adam where machine.parallel is latents",
+        ),
         (["backbone.layer=12"], r"layer 12 is not recorded; it holds \[4\]"),
     ],
 )
@@ -92,10 +103,14 @@ def test_truncated_image(tmp_path):
     metrics = json.loads((tmp_path / "results/extract/folder-timm.json").read_text())
     assert (metrics["train"]["images"], metrics["train"]["missing"], metrics["val"]["missing"]) == (6, 1, 0)
     result = run(tmp_path, "inspect", "store=data/acts/folder-timm/train")
-    assert result.returncode == 0 and "of which missing 1: images/train/b/1.png" in " ".join(result.stdout.split())
+    assert result.returncode == 0 and "of which missing 1: images/train/b/1.png" in " ".join(
+        result.stdout.split()
+    )
     damaged = tmp_path / "data/acts/folder-timm/train/acts/4/c/0/0/0"
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
-    assert "data/acts/folder-timm/train: not whole" in fails(tmp_path, "inspect", "store=data/acts/folder-timm/train")
+    assert "data/acts/folder-timm/train: not whole" in fails(
+        tmp_path, "inspect", "store=data/acts/folder-timm/train"
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,13 +130,23 @@ def test_an_sae_is_trained_without_labels(tmp_path):
     """Unlabelled images have no head and no fidelity, and are no reason not to train."""
     datasets = pytest.importorskip("datasets")
     rng = np.random.default_rng(0)
-    rows = datasets.Dataset.from_dict({"image": [Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)) for _ in range(20)]})
+    rows = datasets.Dataset.from_dict(
+        {"image": [Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)) for _ in range(20)]}
+    )
     datasets.DatasetDict({"train": rows, "validation": rows}).save_to_disk(tmp_path / "set")
-    source = ["data=hugging_face", "data.path=set", "data.label=null", *(o for o in TINY if not o.startswith("data."))]
+    source = [
+        "data=hugging_face",
+        "data.path=set",
+        "data.label=null",
+        *(o for o in TINY if not o.startswith("data.")),
+    ]
     for stage, overrides in (("extract", source), ("train", [*source, *SMALL_SAE])):
         result = run(tmp_path, stage, *overrides)
         assert result.returncode == 0, result.stderr
-    assert set(json.loads((tmp_path / "results/train/hugging_face-timm-topk/metrics.json").read_text())) == {"val", "train"}
+    assert set(json.loads((tmp_path / "results/train/hugging_face-timm-topk/metrics.json").read_text())) == {
+        "val",
+        "train",
+    }
     assert "needs labelled patches" in fails(tmp_path, "head", *source)
 
 
@@ -156,7 +181,9 @@ def small_disk(tmp_path):
 
     path = tmp_path / "disk"
     path.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(path)], capture_output=True, text=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(path)], capture_output=True, text=True
+    )
     if mounted.returncode:
         pytest.skip(f"cannot mount a small file system here: {mounted.stderr.strip()}")
     yield path

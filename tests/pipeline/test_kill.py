@@ -10,12 +10,25 @@ import pytest
 
 from tests.pipeline.study import TINY, beginnings, command, digest, environment, run
 
-TRAIN = [*TINY, "sae.d_sae=256", "sae.k=8", "sae.prefixes=[]", "trainer.batch_size=256", "trainer.checkpoint_every=20"]
+TRAIN = [
+    *TINY,
+    "sae.d_sae=256",
+    "sae.k=8",
+    "sae.prefixes=[]",
+    "trainer.batch_size=256",
+    "trainer.checkpoint_every=20",
+]
 
 
 def kill_when(cwd: Path, stage: str, overrides: list[str], ready) -> None:
     """Start the stage, wait until `ready()`, and kill its whole process group."""
-    process = subprocess.Popen(command(stage, *overrides), cwd=cwd, env=environment(), start_new_session=True, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command(stage, *overrides),
+        cwd=cwd,
+        env=environment(),
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+    )
     deadline = time.monotonic() + 120
     while not ready():
         assert process.poll() is None, f"{stage} ended before it could be killed"
@@ -44,7 +57,12 @@ def test_killed_stages_continue_to_the_same_bytes(undisturbed, tmp_path):
     moments = np.random.default_rng(0).integers(1, 30, 3)
     for chunks, processes in zip(np.sort(moments), (2, 1, 2), strict=True):
         overrides = [*EXTRACT, f"machine.devices={processes}", "machine.accelerator=cpu"]
-        kill_when(tmp_path, "extract", overrides, lambda n=chunks: len(list(tmp_path.glob(".scratch/extract/*/store/acts/4/c/*/0/0"))) >= n)
+        kill_when(
+            tmp_path,
+            "extract",
+            overrides,
+            lambda n=chunks: len(list(tmp_path.glob(".scratch/extract/*/store/acts/4/c/*/0/0"))) >= n,
+        )
         assert not (tmp_path / "data/acts/mosaic-timm/train").exists()
     result = run(tmp_path, "extract", *EXTRACT, "machine.devices=2", "machine.accelerator=cpu")
     assert result.returncode == 0, result.stderr
@@ -61,12 +79,28 @@ def test_killed_stages_continue_to_the_same_bytes(undisturbed, tmp_path):
 
 def test_a_dictionary_in_shards_continues_to_the_same_bytes(undisturbed, tmp_path):
     beginnings(undisturbed, tmp_path)
-    shards = [*TRAIN, "trainer.steps=120", "machine.devices=2", "machine.parallel=latents", "machine.accelerator=cpu"]
+    shards = [
+        *TRAIN,
+        "trainer.steps=120",
+        "machine.devices=2",
+        "machine.parallel=latents",
+        "machine.accelerator=cpu",
+    ]
     assert run(tmp_path, "train", *shards, "sae.name=whole").returncode == 0
-    kill_when(tmp_path, "train", [*shards, "sae.name=broken"], lambda: list(tmp_path.glob(".scratch/train/*/last.ckpt")))
+    kill_when(
+        tmp_path,
+        "train",
+        [*shards, "sae.name=broken"],
+        lambda: list(tmp_path.glob(".scratch/train/*/last.ckpt")),
+    )
     other = run(tmp_path, "train", *shards, "sae.name=broken", "machine.devices=1")
-    assert other.returncode == 1 and "had its latents on 2 devices, this one has 1; set machine.devices" in other.stderr
+    assert (
+        other.returncode == 1
+        and "had its latents on 2 devices, this one has 1; set machine.devices" in other.stderr
+    )
     assert run(tmp_path, "train", *shards, "sae.name=broken").returncode == 0
-    whole, broken = (tmp_path / f"data/sae/mosaic-timm-{name}/sae/sae.safetensors" for name in ("whole", "broken"))
+    whole, broken = (
+        tmp_path / f"data/sae/mosaic-timm-{name}/sae/sae.safetensors" for name in ("whole", "broken")
+    )
     assert whole.read_bytes() == broken.read_bytes()
     assert not any((tmp_path / ".scratch").rglob("*.*"))

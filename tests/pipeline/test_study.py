@@ -37,20 +37,35 @@ def read(path: Path):
 
 
 def test_leaves_exactly_the_promised_files(finished):
-    files = {p.relative_to(finished).as_posix() for p in finished.rglob("*") if p.is_file() and "data/acts" not in p.as_posix()}
+    files = {
+        p.relative_to(finished).as_posix()
+        for p in finished.rglob("*")
+        if p.is_file() and "data/acts" not in p.as_posix()
+    }
     sae, probe, intervene = (f"results/{stage}/mosaic-timm-topk" for stage in ("train", "probe", "intervene"))
     figures = [f"report/mosaic-timm/{name}.png" for name in ("loss", "frontier", "density")]
     figures += [f"report/mosaic-timm/topk/{name}.png" for name in ("exemplars", "f1", "maps", "tradeoff")]
     checkpoints = ("sae", "beside/1")
     assert files == {
-        "results/extract/mosaic-timm.json", "results/head/mosaic-timm.json", "data/head/mosaic-timm/head.safetensors",
-        *(f"data/sae/mosaic-timm-topk/{c}/{file}" for c in checkpoints for file in ("sae.safetensors", "config.json")),
-        "data/sae/mosaic-timm-topk/density.json", *(f"data/codes/mosaic-timm-topk/{split}.safetensors" for split in ("train", "val")),
+        "results/extract/mosaic-timm.json",
+        "results/head/mosaic-timm.json",
+        "data/head/mosaic-timm/head.safetensors",
+        *(
+            f"data/sae/mosaic-timm-topk/{c}/{file}"
+            for c in checkpoints
+            for file in ("sae.safetensors", "config.json")
+        ),
+        "data/sae/mosaic-timm-topk/density.json",
+        *(f"data/codes/mosaic-timm-topk/{split}.safetensors" for split in ("train", "val")),
         *(f"{sae}/{name}.json" for name in ("metrics", "curve", "frontier")),
         *(f"{probe}/{name}" for name in ("metrics.json", "classes.json", "exemplars.png", "f1.png")),
-        *(f"{intervene}/{name}" for name in ("metrics.json", "outcome.json", "curve.json", "maps.png", "tradeoff.png")),
-        "report/index.html", *figures,
-    }  # fmt: skip
+        *(
+            f"{intervene}/{name}"
+            for name in ("metrics.json", "outcome.json", "curve.json", "maps.png", "tradeoff.png")
+        ),
+        "report/index.html",
+        *figures,
+    }
 
 
 def test_stages_agree_with_each_other(finished):
@@ -78,7 +93,12 @@ def test_cells_trained_together_have_the_bytes_of_cells_trained_alone(finished, 
     together, alone = (beginnings(finished, tmp_path / name) for name in ("together", "alone"))
     # Options of one SAE are its own: relu's do not reach the cells beside it.
     relu = ["sae=relu", "sae.d_sae=64", "sae.beside=[{l1: 1}]"]
-    for cwd, overrides in ((together, [*relu, "together=[topk,random]"]), (alone, relu), (alone, ["sae=topk"]), (alone, ["sae=random"])):
+    for cwd, overrides in (
+        (together, [*relu, "together=[topk,random]"]),
+        (alone, relu),
+        (alone, ["sae=topk"]),
+        (alone, ["sae=random"]),
+    ):
         result = run(cwd, "train", *common, *overrides)
         assert result.returncode == 0, result.stderr
     assert digest(together, "data/sae", "results") == digest(alone, "data/sae", "results")
@@ -91,7 +111,9 @@ def test_a_baseline_goes_through_every_stage(finished, tmp_path):
     for made in ("extract", "head"):
         (cwd / "results" / made).symlink_to(finished / "results" / made)
     for stage in ("train", "features", "probe", "intervene"):
-        result = run(cwd, stage, "sae=pca", "sae.d_sae=32", *STAGES[stage if stage == "intervene" else "features"])
+        result = run(
+            cwd, stage, "sae=pca", "sae.d_sae=32", *STAGES[stage if stage == "intervene" else "features"]
+        )
         assert result.returncode == 0 and result.stderr == "", f"{stage}: {result.stderr}"
     assert read(cwd / "results/train/mosaic-timm-pca/metrics.json")["val"]["nmse"] < 1
     assert read(cwd / "results/train/mosaic-timm-pca/curve.json") == []

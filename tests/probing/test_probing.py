@@ -11,7 +11,9 @@ from saev.probing import THRESHOLDS, f1_table, linear_probes, match_classes
 
 
 def random_codes(rng, n, s, density=0.3):
-    return scipy.sparse.csr_array(np.where(rng.random((n, s)) < density, rng.exponential(0.5, (n, s)), 0).astype(np.float32))
+    return scipy.sparse.csr_array(
+        np.where(rng.random((n, s)) < density, rng.exponential(0.5, (n, s)), 0).astype(np.float32)
+    )
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -55,7 +57,10 @@ def test_planted_latents_are_found_and_measured_on_validation():
 
 def test_latents_unrelated_to_the_labels_are_not_significant():
     rng = np.random.default_rng(2)
-    splits = [Split(random_codes(rng, 3200, 200, 0.1), rng.integers(0, 2, 3200).astype(np.uint16), 16) for _ in range(2)]
+    splits = [
+        Split(random_codes(rng, 3200, 200, 0.1), rng.integers(0, 2, 3200).astype(np.uint16), 16)
+        for _ in range(2)
+    ]
     assert min(match.p for match in match_classes(*splits, ("a", "b"))) > 1 / 200
 
 
@@ -63,10 +68,16 @@ def test_linear_probes_rank_signal_above_noise(stores):
     n_train, n_val = (stores[split].patch_labels().size for split in ("train", "val"))
     labels = {split: stores[split].patch_labels().ravel() for split in ("train", "val")}
     one_hot = np.eye(256, dtype=np.float32)
-    perfect = [Split(scipy.sparse.csr_array(one_hot[labels[split] % 256]), labels[split], 16) for split in ("train", "val")]
+    perfect = [
+        Split(scipy.sparse.csr_array(one_hot[labels[split] % 256]), labels[split], 16)
+        for split in ("train", "val")
+    ]
     result = linear_probes(*perfect, stores["train"], stores["val"], 2, seed=0)
     assert result["codes"] > 0.95  # the codes are the labels
     assert result["majority"] <= result["codes"] and 0 <= result["activations"] <= 1
     rng = np.random.default_rng(0)
-    noise = [Split(random_codes(rng, n, 20), labels[split], 16) for split, n in (("train", n_train), ("val", n_val))]
+    noise = [
+        Split(random_codes(rng, n, 20), labels[split], 16)
+        for split, n in (("train", n_train), ("val", n_val))
+    ]
     assert linear_probes(*noise, stores["train"], stores["val"], 2, seed=0)["codes"] < 0.5

@@ -16,7 +16,16 @@ D = 24
 
 def fitted(stores, working, *architectures):
     options = Training(steps=5, batch_size=64, window=4, precision="fp32")
-    return fit(architectures, stores["train"], layer=2, options=options, seed=3, working=working, accelerator="cpu", devices=1)
+    return fit(
+        architectures,
+        stores["train"],
+        layer=2,
+        options=options,
+        seed=3,
+        working=working,
+        accelerator="cpu",
+        devices=1,
+    )
 
 
 def data(store):
@@ -30,7 +39,11 @@ def test_pca_is_that_of_scikit_learn(stores, tmp_path):
     expected = reference.inverse_transform(reference.transform(val.double()))
     np.testing.assert_allclose(sae(val), expected, atol=1e-3)
     f = sae.encode(val)
-    np.testing.assert_allclose((f[:, ::2] - f[:, 1::2]).abs(), np.abs(reference.transform(val.double()) / sae.scale.item()), atol=1e-3)
+    np.testing.assert_allclose(
+        (f[:, ::2] - f[:, 1::2]).abs(),
+        np.abs(reference.transform(val.double()) / sae.scale.item()),
+        atol=1e-3,
+    )
     assert curve == [] and (f[:, ::2] * f[:, 1::2] == 0).all()
 
 
@@ -42,7 +55,10 @@ def test_neurons_are_the_axes_and_reconstruct_exactly(stores, tmp_path):
     torch.testing.assert_close(f[:, ::2], z.relu())
     torch.testing.assert_close(f[:, 1::2], (-z).relu())
     for kind, d_sae in ((Neurons, 2 * D - 2), (PCA, 2 * D + 2), (PCA, 7)):
-        with pytest.raises(SaevError, match=f"sae.d_sae must be even and at most twice the width of the activations, 48.*got {d_sae}"):
+        with pytest.raises(
+            SaevError,
+            match=f"sae.d_sae must be even and at most twice the width of the activations, 48.*got {d_sae}",
+        ):
             fitted(stores, tmp_path, kind(d_sae=d_sae))
 
 
@@ -66,11 +82,19 @@ def test_semi_nmf_codes_solve_non_negative_least_squares(stores, tmp_path):
     z, f = sae.normalise(x).double(), sae.encode(x)
     for i in range(0, len(x), 19):
         _, least = nnls(sae.W_dec.T.double().numpy(), z[i].numpy())
-        error, energy = (z[i] - f[i].double() @ sae.W_dec.double()).square().sum().item(), z[i].square().sum().item()
+        error, energy = (
+            (z[i] - f[i].double() @ sae.W_dec.double()).square().sum().item(),
+            z[i].square().sum().item(),
+        )
         assert error == pytest.approx(least**2, abs=1e-3 * energy)
-    torch.testing.assert_close(sae.encode(x[:7]), f[:7], rtol=1e-2, atol=1e-3)  # whatever else is in the batch
+    torch.testing.assert_close(
+        sae.encode(x[:7]), f[:7], rtol=1e-2, atol=1e-3
+    )  # whatever else is in the batch
     before = fitted(stores, tmp_path, SemiNMF(d_sae=30, rounds=1, iterations=400))[0][0]
-    assert evaluate([sae], stores["val"], 2)[0][0]["nmse"] < 0.9 * evaluate([before], stores["val"], 2)[0][0]["nmse"]
+    assert (
+        evaluate([sae], stores["val"], 2)[0][0]["nmse"]
+        < 0.9 * evaluate([before], stores["val"], 2)[0][0]["nmse"]
+    )
 
 
 def test_random_directions_are_an_untrained_topk(stores, tmp_path):
@@ -82,7 +106,14 @@ def test_random_directions_are_an_untrained_topk(stores, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "architecture", [PCA(d_sae=10), Neurons(d_sae=2 * D), KMeans(d_sae=8), SemiNMF(d_sae=12), RandomDirections(d_sae=16, k=2)]
+    "architecture",
+    [
+        PCA(d_sae=10),
+        Neurons(d_sae=2 * D),
+        KMeans(d_sae=8),
+        SemiNMF(d_sae=12),
+        RandomDirections(d_sae=16, k=2),
+    ],
 )
 def test_checkpoints_and_second_fits_are_the_same(architecture, stores, tmp_path):
     (sae,), _ = fitted(stores, tmp_path, architecture)

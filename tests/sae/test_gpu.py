@@ -18,7 +18,9 @@ def test_gpu_equals_cpu(architecture, bias):
     for device in ("cpu", "cuda"):
         there = copy.deepcopy(sae).to(device)
         loss = objective(there, x.to(device), 0.25, dead=dead.to(device)).loss
-        results.append((loss.detach().cpu(), *(g.cpu() for g in torch.autograd.grad(loss, list(there.parameters())))))
+        results.append(
+            (loss.detach().cpu(), *(g.cpu() for g in torch.autograd.grad(loss, list(there.parameters()))))
+        )
         results[-1] += (there.encode(x.to(device)).cpu(), there(x.to(device)).cpu())
     for on_cpu, on_gpu in zip(*results, strict=True):
         torch.testing.assert_close(on_gpu, on_cpu, rtol=1e-3, atol=1e-4)

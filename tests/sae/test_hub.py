@@ -68,7 +68,9 @@ def test_what_the_hub_has_not_is_one_line(hub, tmp_path):
 def test_private_is_not_sent_to_a_public_repository(hub, tmp_path):
     saved(tmp_path / "a", 0)
     push_sae(tmp_path / "a", "you/secret", private=True)
-    with pytest.raises(SaevError, match="hf://you/public: cannot be written to: it is public, and private=True was asked for"):
+    with pytest.raises(
+        SaevError, match="hf://you/public: cannot be written to: it is public, and private=True was asked for"
+    ):
         push_sae(tmp_path / "a", "you/public", private=True)
 
 

@@ -106,7 +106,9 @@ def test_encode_and_decode_are_the_formulas(architecture, bias):
         sae.threshold.copy_(f[f > 0].min() - 1e-4)
     torch.testing.assert_close(sae.encode(x), f.float().detach(), check_dtype=False, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(sae.double().decode(f), z_hat * sae.scale + sae.mean)
-    torch.testing.assert_close(sae.float()(x.float()), (z_hat * sae.scale + sae.mean).float(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        sae.float()(x.float()), (z_hat * sae.scale + sae.mean).float(), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize(("architecture", "bias"), ARCHITECTURES)
@@ -136,7 +138,10 @@ def test_auxk_trains_the_encoders_of_dead_latents(architecture):
         sae.b_enc[::4] -= 50  # these never win
     dead = ~objective(sae, x).fired
     assert dead[::4].all()
-    without, with_aux = (torch.autograd.grad(objective(sae, x, dead=d).loss, [sae.W_enc_sd, sae.W_dec, sae.b_enc]) for d in (None, dead))
+    without, with_aux = (
+        torch.autograd.grad(objective(sae, x, dead=d).loss, [sae.W_enc_sd, sae.W_dec, sae.b_enc])
+        for d in (None, dead)
+    )
     for a in without:
         assert a[dead].abs().sum() == 0
     with torch.no_grad():
@@ -145,7 +150,13 @@ def test_auxk_trains_the_encoders_of_dead_latents(architecture):
     assert with_aux[0][dead].abs().sum() > 0 and with_aux[1][dead].abs().sum() > 0
 
 
-@given(n=st.integers(1, 40), s=st.integers(1, 60), k=st.integers(1, 60), shift=st.floats(-3, 3), seed=st.integers(0, 99))
+@given(
+    n=st.integers(1, 40),
+    s=st.integers(1, 60),
+    k=st.integers(1, 60),
+    shift=st.floats(-3, 3),
+    seed=st.integers(0, 99),
+)
 @settings(max_examples=60, deadline=None)
 def test_batch_topk_selects_the_largest_of_the_batch(n, s, k, shift, seed):
     pre = torch.randn(n, s, generator=torch.Generator().manual_seed(seed)) + shift
@@ -162,7 +173,9 @@ def test_batch_topk_of_one_token_is_topk():
     sae, x = build(TopK(d_sae=S, k=5))
     batch, _ = build(BatchTopK(d_sae=S, k=5))
     for token in x[:10].split(1):
-        torch.testing.assert_close(objective(batch, token).loss, objective(sae, token).loss, rtol=1e-12, atol=0)
+        torch.testing.assert_close(
+            objective(batch, token).loss, objective(sae, token).loss, rtol=1e-12, atol=0
+        )
 
 
 def test_batch_topk_keeps_a_running_threshold():
@@ -245,7 +258,9 @@ def test_hand_computed_topk():
     f = sae.encode(torch.tensor([[5.0, 1, 3, 2], [-5, -1, -3, -2]]))
     assert f.tolist() == [[5, 0, 3, 0], [0, 0, 0, 0]]
     # Errors 1 + 4 and 25 + 1 + 9 + 4 over 8 numbers.
-    assert objective(sae, torch.tensor([[5.0, 1, 3, 2], [-5, -1, -3, -2]])).loss.item() == pytest.approx(44 / 8)
+    assert objective(sae, torch.tensor([[5.0, 1, 3, 2], [-5, -1, -3, -2]])).loss.item() == pytest.approx(
+        44 / 8
+    )
 
 
 @pytest.mark.parametrize(
@@ -315,8 +330,14 @@ def test_damaged_or_foreign_checkpoints_are_one_line(tmp_path):
     for text, message in (
         ("{", "config.json: damaged"),
         ("[]", "config.json: not the config of an SAE"),
-        (json.dumps({**config, "options": {**config["options"], "novel": 1}}), "config.json: not understood by this version.*novel"),
-        (json.dumps({key: value for key, value in config.items() if key != "d"}), "config.json: not understood by this version: 'd'"),
+        (
+            json.dumps({**config, "options": {**config["options"], "novel": 1}}),
+            "config.json: not understood by this version.*novel",
+        ),
+        (
+            json.dumps({key: value for key, value in config.items() if key != "d"}),
+            "config.json: not understood by this version: 'd'",
+        ),
     ):
         (tmp_path / "sae" / "config.json").write_text(text)
         with pytest.raises(SaevError, match=message):
@@ -340,7 +361,10 @@ def test_damaged_or_foreign_checkpoints_are_one_line(tmp_path):
         (lambda: ReLU(d_sae=8, l1=-1), "sae.l1 must be a number >= 0, got -1"),
         (lambda: ReLU(d_sae=8, l1=float("nan")), "got nan"),
         (lambda: ReLU(d_sae=8, l1_warmup=2), "sae.l1_warmup must be a number >= 0 and <= 1, got 2"),
-        (lambda: TopK(d_sae=8, k=2, prefixes=[2], random_prefixes=1), "sae.random_prefixes must be 0 where sae.prefixes are given"),
+        (
+            lambda: TopK(d_sae=8, k=2, prefixes=[2], random_prefixes=1),
+            "sae.random_prefixes must be 0 where sae.prefixes are given",
+        ),
         (lambda: BatchTopK(d_sae=8, k=9), "got 9"),
         (lambda: JumpReLU(d_sae=8, bandwidth=0), "sae.bandwidth must be a number > 0, got 0"),
         (lambda: Gated(d_sae=8, l1=-2), "sae.l1 must be a number >= 0, got -2"),

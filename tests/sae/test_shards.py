@@ -21,20 +21,36 @@ def shard_of(tensor, shard):
 
 
 DEAD = {"a third": torch.arange(S) % 3 == 0, "of one shard only": torch.arange(S) % 4 == 0}
-CASES = [(*case, where) for case in (*ARCHITECTURES, (TopK(d_sae=S, k=5, random_prefixes=3), 0.0)) for where in DEAD
-         if case[0].aux_k or where == "a third"]  # fmt: skip
+CASES = [
+    (*case, where)
+    for case in (*ARCHITECTURES, (TopK(d_sae=S, k=5, random_prefixes=3), 0.0))
+    for where in DEAD
+    if case[0].aux_k or where == "a third"
+]
 
 
 def work(shard, store, results):
-    dist.init_process_group("gloo", store=dist.FileStore(store, 2), rank=shard, world_size=2, timeout=timedelta(seconds=60))
+    dist.init_process_group(
+        "gloo", store=dist.FileStore(store, 2), rank=shard, world_size=2, timeout=timedelta(seconds=60)
+    )
     out = []
     for architecture, bias, where in CASES:
         whole, x = build(architecture, bias=bias)
         sae = type(whole)(architecture, whole.mean, whole.scale.item(), shard=shard, shards=2).to(x.dtype)
-        sae.load_state_dict({name: shard_of(value, shard).clone() for name, value in whole.state_dict().items()})
+        sae.load_state_dict(
+            {name: shard_of(value, shard).clone() for name, value in whole.state_dict().items()}
+        )
         got = objective(sae, x, 0.25, step=3, dead=DEAD[where][shard::2])
         grads = torch.autograd.grad(got.loss, list(sae.parameters()))
-        out.append((got.loss.detach(), got.mse, got.l0, got.fired, {n: g for (n, _), g in zip(sae.named_parameters(), grads, strict=True)}))
+        out.append(
+            (
+                got.loss.detach(),
+                got.mse,
+                got.l0,
+                got.fired,
+                {n: g for (n, _), g in zip(sae.named_parameters(), grads, strict=True)},
+            )
+        )
     torch.save(out, f"{results}/{shard}.pt")
     dist.destroy_process_group()
 
@@ -55,7 +71,13 @@ def test_two_shards_have_the_gradients_of_the_whole(shards, case):
     architecture, bias, where = CASES[case]
     whole, x = build(architecture, bias=bias)
     expected = objective(whole, x, 0.25, step=3, dead=DEAD[where])
-    grads = dict(zip((n for n, _ in whole.named_parameters()), torch.autograd.grad(expected.loss, list(whole.parameters())), strict=True))
+    grads = dict(
+        zip(
+            (n for n, _ in whole.named_parameters()),
+            torch.autograd.grad(expected.loss, list(whole.parameters())),
+            strict=True,
+        )
+    )
     parts = [shards[shard][case] for shard in range(2)]
     for shard, (loss, mse, l0, fired, own) in enumerate(parts):
         torch.testing.assert_close(loss, expected.loss.detach())
@@ -63,9 +85,16 @@ def test_two_shards_have_the_gradients_of_the_whole(shards, case):
         torch.testing.assert_close(l0, expected.l0)
         assert torch.equal(fired, expected.fired[shard::2])
         for name in grads.keys() - {"b_dec"}:
-            torch.testing.assert_close(own[name], shard_of(grads[name], shard), msg=lambda m, name=name: f"{name}: {m}")
+            torch.testing.assert_close(
+                own[name], shard_of(grads[name], shard), msg=lambda m, name=name: f"{name}: {m}"
+            )
     torch.testing.assert_close(parts[0][4]["b_dec"] + parts[1][4]["b_dec"], grads["b_dec"])
 
 
 def test_prefixes_are_divided_evenly():
-    assert [[local_width(width, shard, 3) for shard in range(3)] for width in (1, 2, 7, 9)] == [[1, 0, 0], [1, 1, 0], [3, 2, 2], [3, 3, 3]]
+    assert [[local_width(width, shard, 3) for shard in range(3)] for width in (1, 2, 7, 9)] == [
+        [1, 0, 0],
+        [1, 1, 0],
+        [3, 2, 2],
+        [3, 3, 3],
+    ]

@@ -43,7 +43,9 @@ def test_long_rows_on_the_cpu(s, k, ties, seed):
 @pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
 def test_triton_kernel_in_its_interpreter():
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    result = subprocess.run([sys.executable, "-c", INTERPRETED], env=environment, capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-c", INTERPRETED], env=environment, capture_output=True, text=True
+    )
     assert result.returncode == 0, result.stderr
 
 

@@ -11,13 +11,27 @@ from saev.training.evaluate import coherence
 from saev.training.optimizer import optimizer
 
 OPTIONS = Training(steps=30, batch_size=64, window=4, checkpoint_every=8, precision="fp32")
-MEMBERS = [TopK(d_sae=48, k=6, lr=2e-3), ReLU(d_sae=32, l1=0.5, lr=1e-3), TopK(d_sae=48, k=3, prefixes=(8,), lr=5e-3),
-           TopK(d_sae=32, k=4, optimizer="muon", data_init=0.8, k_start=8, aux_k=4, dead_after=300, lr=2e-3)]  # fmt: skip
+MEMBERS = [
+    TopK(d_sae=48, k=6, lr=2e-3),
+    ReLU(d_sae=32, l1=0.5, lr=1e-3),
+    TopK(d_sae=48, k=3, prefixes=(8,), lr=5e-3),
+    TopK(d_sae=32, k=4, optimizer="muon", data_init=0.8, k_start=8, aux_k=4, dead_after=300, lr=2e-3),
+]
 
 
 def train(stores, members, working, options=OPTIONS, **extra):
     working.mkdir(exist_ok=True)
-    return fit(members, stores["train"], layer=2, options=options, seed=4, working=working, accelerator="cpu", devices=1, **extra)
+    return fit(
+        members,
+        stores["train"],
+        layer=2,
+        options=options,
+        seed=4,
+        working=working,
+        accelerator="cpu",
+        devices=1,
+        **extra,
+    )
 
 
 def states(saes):
@@ -33,7 +47,12 @@ def test_members_end_where_they_would_have_ended_alone(stores, tmp_path):
 
 
 def test_training_lowers_the_error_and_keeps_unit_decoders(stores, tmp_path):
-    untrained = SAE(MEMBERS[0], torch.from_numpy(stores["train"].normalisation(2)[0]), stores["train"].normalisation(2)[1], seed=4)
+    untrained = SAE(
+        MEMBERS[0],
+        torch.from_numpy(stores["train"].normalisation(2)[0]),
+        stores["train"].normalisation(2)[1],
+        seed=4,
+    )
     saes, curve = train(stores, MEMBERS, tmp_path / "w")
     before, after = (metrics["nmse"] for metrics, _ in evaluate([untrained, saes[0]], stores["val"], 2))
     assert after < 0.8 * before
@@ -69,7 +88,12 @@ def test_resuming_from_a_checkpoint_is_exact(stores, tmp_path):
 
 def test_a_loss_that_is_not_finite_names_the_step(stores, tmp_path):
     with pytest.raises(SaevError, match=r"loss of SAE 0 .* is (nan|inf) at step \d+"):
-        train(stores, [TopK(d_sae=48, k=6, lr=1e30)], tmp_path / "w", Training(steps=60, batch_size=64, warmup=0, precision="fp32"))
+        train(
+            stores,
+            [TopK(d_sae=48, k=6, lr=1e30)],
+            tmp_path / "w",
+            Training(steps=60, batch_size=64, warmup=0, precision="fp32"),
+        )
 
 
 def test_learning_rate_rises_stays_and_falls_to_zero():
@@ -92,7 +116,9 @@ def test_evaluation_is_the_formulas(stores):
     assert metrics["explained_variance"] == pytest.approx(1 - nmse.item(), rel=1e-6)
     assert metrics["l0"] == pytest.approx((f > 0).sum(1).double().mean().item())
     np.testing.assert_allclose(density, (f > 0).double().mean(0).numpy())
-    assert metrics["dead"] == pytest.approx((density == 0).mean()) and metrics["dense"] == pytest.approx((density > 0.01).mean())
+    assert metrics["dead"] == pytest.approx((density == 0).mean()) and metrics["dense"] == pytest.approx(
+        (density > 0.01).mean()
+    )
 
     cosines = sae.W_dec @ sae.W_dec.T - 2 * torch.eye(40)
     assert metrics["coherence"] == pytest.approx(cosines.max(1).values.mean().item(), rel=1e-5)
@@ -150,7 +176,10 @@ def test_predicting_the_mean_has_nmse_one(stores):
     assert evaluate([sae], stores["val"], 2)[0][0]["nmse"] == pytest.approx(1, abs=1e-6)
 
 
-@pytest.mark.parametrize(("option", "value"), [("steps", 0), ("batch_size", 1.5), ("warmup", 2), ("clip", 0), ("checkpoint_every", "x")])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("steps", 0), ("batch_size", 1.5), ("warmup", 2), ("clip", 0), ("checkpoint_every", "x")],
+)
 def test_bad_options_are_named_and_echoed(option, value):
     with pytest.raises(SaevError, match=f"trainer.{option} must be .*{value}"):
         Training(**{"steps": 1, option: value})
