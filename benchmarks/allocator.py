@@ -21,14 +21,14 @@ def median_seconds(work, repeats: int = 7) -> float:
 
 
 def measure(keep: bool) -> dict[str, float]:
-    from saev.allocator import keep_freed_memory
+    from saev.machine.allocator import keep_freed_memory
 
     if keep:
         keep_freed_memory()
     import torch
 
     from saev.backbones import packaged_dinov2
-    from saev.precision import autocast
+    from saev.machine.machine import autocast
 
     vit, images = packaged_dinov2(), torch.randn(32, 3, 224, 224)
     x, weight = torch.randn(2048, 384), torch.randn(384, 12288)

@@ -20,10 +20,10 @@ import torch
 from PIL import Image
 
 from saev.activations import Recording, record
-from saev.allocator import keep_freed_memory
 from saev.backbones import packaged_dinov2
 from saev.data import ImageFolder, Mosaic, Sample
-from saev.precision import autocast, use_bf16
+from saev.machine.allocator import keep_freed_memory
+from saev.machine.machine import autocast, use_bf16
 
 N_IMAGES, BATCH, REPEATS = 256, 16, 5
 

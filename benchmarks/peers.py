@@ -8,7 +8,7 @@ library that has this kind. Each takes the step that its own trainer takes in mi
 logging): its forward, its loss, backward, clipping and projection where it has them, its default optimiser.
 
 The same for all: k = 32, the batch (Gaussian), fp32, 2048 or 4096 tokens at a time, memory kept in the process
-(saev.allocator), and encoder biases at which as many latents fire as in a trained SAE (`start`; the
+(saev.machine.allocator), and encoder biases at which as many latents fire as in a trained SAE (`start`; the
 libraries' steps are dense except eai-sparsify's, so it matters to ours alone). For AuxK half of the latents are
 dead, and d / 2 of them are used, which is what the libraries do unasked. eai-sparsify's encoder learns
 nothing from it (tests/peers), so it has less to do. overcomplete's loss of that name takes half of all
@@ -38,7 +38,7 @@ from benchmarks.train_step import (
     start,
     where,
 )
-from saev.allocator import keep_freed_memory
+from saev.machine.allocator import keep_freed_memory
 
 MID_TRAINING = 5_000
 """Number of the step: every library's warm-ups are over."""

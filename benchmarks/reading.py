@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.synthetic import synthetic_store
 from saev.activations import ActivationStream, Store
-from saev.allocator import keep_freed_memory
+from saev.machine.allocator import keep_freed_memory
 
 N_IMAGES, N_PATCHES, D = 10880, 256, 384  # 2.15 GB in float16
 BATCH, WINDOW, REPEATS = 4096, 32, 5

@@ -1,4 +1,4 @@
-"""Does each architecture find the truth? SAEs on data made from a known dictionary (saev.training.synthetic).
+"""Does each architecture find the truth? SAEs on data made from a known dictionary (saev.evaluation.synthetic).
 
 python -m benchmarks.recovery      prints one JSON line; takes two minutes on 2 cores
 
@@ -9,8 +9,8 @@ a factor 3 of the truth.
 
 import json
 
+from saev.evaluation.synthetic import Truth, recovery, train_on
 from saev.sae import PCA, BatchTopK, Gated, JumpReLU, KMeans, Neurons, RandomDirections, ReLU, SemiNMF, TopK
-from saev.training.synthetic import Truth, recovery, train_on
 
 STEPS = 3000
 MEMBERS = {

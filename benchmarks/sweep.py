@@ -21,9 +21,10 @@ STEPS = 600
 def run(folder: Path, members: list[int]) -> None:
     """What one process does."""
     from benchmarks.synthetic import synthetic_store
-    from saev.allocator import keep_freed_memory
+    from saev.evaluation import evaluate
+    from saev.machine.allocator import keep_freed_memory
     from saev.sae import TopK, save_sae
-    from saev.training import Training, evaluate, fit
+    from saev.training import Training, fit
 
     keep_freed_memory()
     store = synthetic_store(folder / "store", n_images=600, n_patches=256, d=384)

@@ -6,7 +6,7 @@ import numpy as np
 import zarr
 
 from saev.activations import Store
-from saev.activations.create import create
+from saev.activations.schema import create
 from saev.activations.store import SCHEMA
 
 

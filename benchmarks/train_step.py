@@ -17,9 +17,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from saev.allocator import keep_freed_memory
+from saev.machine.allocator import keep_freed_memory
 from saev.sae import SAE, BatchTopK, Gated, JumpReLU, ReLU, TopK
-from saev.sae.objectives import objective
+from saev.sae.objective import objective
 
 SHAPES = [(384, 12288, 2048), (384, 12288, 4096), (768, 24576, 2048), (768, 24576, 4096)]  # d, latents, batch
 K = 32

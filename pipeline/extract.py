@@ -2,18 +2,18 @@
 
 from omegaconf import DictConfig
 
-from pipeline import build, launch, plain, stage
+from pipeline.stage import build, launch, plain, stage
 
 
 @stage("extract")
 def main(cfg: DictConfig) -> None:
-    from saev import distributed
     from saev.activations import Recording, record
+    from saev.checks import check_int
     from saev.data import IGNORE
     from saev.errors import SaevError
     from saev.files import scratch, write_json
-    from saev.options import check_int
-    from saev.precision import use_bf16
+    from saev.machine import distributed
+    from saev.machine.machine import use_bf16
 
     options = plain(cfg.extract)
     also = options.pop("also_layers") or []

@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from pipeline import stage
+from pipeline.stage import stage
 
 
 @stage("features")
@@ -11,7 +11,7 @@ def main(cfg: DictConfig) -> None:
     from saev.features import encode_store
     from saev.files import new_directory
     from saev.sae import load_sae
-    from saev.sae.checkpoint import load_layer
+    from saev.sae.formats.checkpoint import load_layer
 
     sae, layer = load_sae(cfg.sae_dir), load_layer(cfg.sae_dir)
     with new_directory(cfg.codes) as out:

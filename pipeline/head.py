@@ -2,14 +2,14 @@
 
 from omegaconf import DictConfig
 
-from pipeline import build, machine, plain, stage
+from pipeline.stage import build, machine, plain, stage
 
 
 @stage("head")
 def main(cfg: DictConfig) -> None:
     from saev.activations import Store
     from saev.files import write_json
-    from saev.intervention.head import evaluate_head, save_head, train_head
+    from saev.tasks.heads import evaluate_head, save_head, train_head
 
     train, val = Store(cfg.acts.train), Store(cfg.acts.val)
     train.check_same_model(val)

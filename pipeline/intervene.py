@@ -5,7 +5,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from pipeline import build, machine, plain, stage
+from pipeline.stage import build, machine, plain, stage
 
 
 @stage("intervene")
@@ -13,11 +13,12 @@ def main(cfg: DictConfig) -> None:
     from saev.activations import Store
     from saev.features import load_split
     from saev.files import write_json
-    from saev.intervention import Experiment, Predictor, illustrate, load_head, run_experiment, summarise
+    from saev.intervention import Experiment, illustrate, run_experiment, summarise
     from saev.probing import Match
     from saev.report import save, segmentation_maps, tradeoff
     from saev.sae import load_sae
-    from saev.sae.checkpoint import load_layer
+    from saev.sae.formats.checkpoint import load_layer
+    from saev.tasks import Predictor, load_head
 
     options = Experiment(**plain(cfg.intervene), seed=cfg.seed)
     sae, layer = load_sae(cfg.sae_dir), load_layer(cfg.sae_dir)

@@ -5,7 +5,7 @@ from statistics import fmean
 
 from omegaconf import DictConfig
 
-from pipeline import build, plain, stage
+from pipeline.stage import build, plain, stage
 
 
 @stage("probe")
@@ -15,7 +15,7 @@ def main(cfg: DictConfig) -> None:
     from saev.files import write_json
     from saev.probing import linear_probes, match_classes
     from saev.report import exemplar_atlas, f1_bars, save
-    from saev.sae.checkpoint import load_layer
+    from saev.sae.formats.checkpoint import load_layer
 
     layer = load_layer(cfg.sae_dir)
     stores = {split: Store(path) for split, path in cfg.acts.items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from pipeline import stage
+from pipeline.stage import stage
 
 
 def read(path: str) -> dict | list:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from pipeline import build, compose_again, machine, places, plain, rich_progress, stage
+from pipeline.stage import build, compose_again, machine, places, plain, rich_progress, stage
 from saev.errors import SaevError
 
 FIDELITY_IMAGES = 100
@@ -28,9 +28,10 @@ def main(cfg: DictConfig) -> None:
 
     from saev.activations import Store
     from saev.data import IGNORE
+    from saev.evaluation import evaluate, fidelity
     from saev.files import scratch
-    from saev.intervention import Predictor, fidelity, load_head
-    from saev.training import Training, evaluate, fit
+    from saev.tasks import Predictor, load_head
+    from saev.training import Training, fit
 
     train, val = Store(cfg.acts.train), Store(cfg.acts.val)
     train.check_same_model(val)

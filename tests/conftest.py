@@ -5,7 +5,9 @@ import torch
 from jaxtyping import install_import_hook
 
 # Shapes and types of the arithmetic are checked at every call, in tests only.
-install_import_hook(["saev.sae.model", "saev.sae.sparse", "saev.intervention.edits"], "beartype.beartype")
+install_import_hook(
+    ["saev.sae.model", "saev.sae.kernels.sparse", "saev.intervention.edits"], "beartype.beartype"
+)
 
 from saev.activations import Recording, Store, record
 from saev.backbones import Backbone
@@ -17,7 +19,7 @@ def tiny_vit() -> Backbone:
     """3 blocks, width 24, 4 x 4 patches of 16 px, one cls token."""
     import timm
 
-    from saev.backbones.timm import TimmVit
+    from saev.backbones.from_timm import TimmVit
 
     torch.manual_seed(0)
     model = timm.create_model(

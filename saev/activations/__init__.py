@@ -1,7 +1,7 @@
 """Activations on disk: one Zarr v3 group per (data split, backbone)."""
 
-from saev.activations.create import Recording as Recording
-from saev.activations.inspect import inspect as inspect
-from saev.activations.record import record as record
+from saev.activations.inspection import inspect as inspect
+from saev.activations.recorder import record as record
+from saev.activations.schema import Recording as Recording
 from saev.activations.store import Store as Store
 from saev.activations.stream import ActivationStream as ActivationStream

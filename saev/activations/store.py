@@ -28,7 +28,7 @@ import numpy as np
 import zarr
 
 from saev.activations.chunks import read_chunk
-from saev.activations.statistics import normalisation
+from saev.activations.normalisation import normalisation
 from saev.errors import SaevError
 
 SCHEMA = 2

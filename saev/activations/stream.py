@@ -10,9 +10,9 @@ from torch.utils.data import IterableDataset
 
 from saev.activations.chunks import read_soon
 from saev.activations.store import Store
+from saev.checks import check_int, check_number
 from saev.data.sample import IGNORE
 from saev.errors import SaevError
-from saev.options import check_int, check_number
 
 
 class ActivationStream(IterableDataset):
@@ -39,7 +39,7 @@ class ActivationStream(IterableDataset):
         labelled: leave out patches whose label is IGNORE.
         max_norm: leave out tokens whose norm is more than so many times the median of the layer's
             tokens of the first kind taken: the artefact tokens of Darcet et al. 2023 (arXiv 2309.16588).
-            `pipeline.inspect` prints the norms.
+            `pipeline.inspect_store` prints the norms.
 
     Raises:
         SaevError: a bad option, or fewer vectors than a batch.

@@ -2,7 +2,7 @@
 
 from rich.table import Table
 
-from saev.activations.inspect import Inspection
+from saev.activations.inspection import Inspection
 
 
 def contents(found: Inspection) -> Table:

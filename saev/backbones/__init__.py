@@ -1,6 +1,6 @@
 """Frozen vision transformers that can be cut open after any block."""
 
 from saev.backbones.backbone import Backbone as Backbone
-from saev.backbones.open_clip import open_clip_vit as open_clip_vit
+from saev.backbones.from_open_clip import open_clip_vit as open_clip_vit
+from saev.backbones.from_timm import timm_vit as timm_vit
 from saev.backbones.packaged import packaged_dinov2 as packaged_dinov2
-from saev.backbones.timm import timm_vit as timm_vit

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from saev.backbones.timm import TimmVit, load_into
+from saev.backbones.from_timm import TimmVit, load_into
 from saev.errors import SaevError
 
 _MATMULS = {

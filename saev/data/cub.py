@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from saev.checks import check_choice
 from saev.data.decode import decode
 from saev.data.sample import Sample
 from saev.errors import SaevError
 from saev.files import fingerprint
-from saev.options import check_choice
 
 
 class Attributes(NamedTuple):

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from saev.checks import check_choice, check_int
 from saev.data.sample import Sample
 from saev.files import fingerprint
-from saev.options import check_choice, check_int
 
 # class -> (package, file); all are bundled with scikit-image and scikit-learn.
 PHOTOGRAPHS = {

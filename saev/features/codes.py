@@ -10,7 +10,7 @@ import torch
 from saev.activations.store import Store
 from saev.data.sample import IGNORE
 from saev.errors import SaevError
-from saev.progress import track
+from saev.machine.progress import track
 from saev.sae.model import SAE
 
 

@@ -22,14 +22,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from saev.checks import check_int
 from saev.data.sample import IGNORE
 from saev.features.codes import Split
 from saev.intervention.edits import Edit, push_along, random_direction, set_latent
-from saev.intervention.predictor import Predictor
-from saev.options import check_int
+from saev.machine.progress import track
 from saev.probing.match import Match
-from saev.progress import track
 from saev.sae.model import SAE
+from saev.tasks.continuation import Predictor
 
 METHODS = ("chosen latent", "random latent", "random direction")
 PLACES = ("all", "class", "active")

@@ -7,9 +7,9 @@ import torch
 
 from saev.features.codes import Split
 from saev.intervention.edits import set_latent
-from saev.intervention.predictor import Predictor
 from saev.probing.match import Match
 from saev.sae.model import SAE
+from saev.tasks.continuation import Predictor
 
 
 class EditedImage(NamedTuple):

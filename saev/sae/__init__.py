@@ -12,7 +12,7 @@ from saev.sae.baselines import KMeans as KMeans
 from saev.sae.baselines import Neurons as Neurons
 from saev.sae.baselines import RandomDirections as RandomDirections
 from saev.sae.baselines import SemiNMF as SemiNMF
-from saev.sae.checkpoint import load_sae as load_sae
-from saev.sae.checkpoint import save_sae as save_sae
-from saev.sae.hub import push_sae as push_sae
+from saev.sae.formats.checkpoint import load_sae as load_sae
+from saev.sae.formats.checkpoint import save_sae as save_sae
+from saev.sae.formats.hub import push_sae as push_sae
 from saev.sae.model import SAE as SAE

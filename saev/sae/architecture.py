@@ -18,10 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from saev.checks import check_choice, check_int, check_number
 from saev.errors import SaevError
-from saev.options import check_choice, check_int, check_number
-from saev.sae.selection import Pairs, pareto_widths, select_above
-from saev.sae.sparse import Codes, owners, to_offsets
+from saev.sae.kernels.selection import Pairs, pareto_widths, select_above
+from saev.sae.kernels.sparse import Codes, owners, to_offsets
 
 if TYPE_CHECKING:
     from saev.sae.model import SAE

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from saev.options import check_int, check_number
+from saev.checks import check_int, check_number
 from saev.sae.architecture import Trained, rise
-from saev.sae.selection import Pairs, select_above, select_batch_topk, select_topk
+from saev.sae.kernels.selection import Pairs, select_above, select_batch_topk, select_topk
 
 if TYPE_CHECKING:
     from saev.sae.model import SAE

@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from saev.checks import check_int
 from saev.errors import SaevError
-from saev.options import check_int
 from saev.sae.architecture import Architecture
-from saev.sae.selection import Pairs, select_topk
-from saev.sae.sparse import Codes, to_offsets
+from saev.sae.kernels.selection import Pairs, select_topk
+from saev.sae.kernels.sparse import Codes, to_offsets
 
 if TYPE_CHECKING:
     from saev.sae.model import SAE

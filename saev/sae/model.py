@@ -6,9 +6,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saev.errors import SaevError
-from saev.precision import use_bf16
+from saev.machine.machine import use_bf16
 from saev.sae.architecture import Architecture
-from saev.sae.sparse import Codes, bag
+from saev.sae.kernels.sparse import Codes, bag
 
 
 class SAE(nn.Module):
@@ -27,7 +27,7 @@ class SAE(nn.Module):
         mean: (d,) mean activation. scale: mean norm of the centred activation over sqrt(d).
         seed: of the initial decoder directions.
         precision: of the encoder product; parameters stay float32.
-        shard, shards: hold the latents shard, shard + shards, ... alone (saev.sae.shards), for training
+        shard, shards: hold the latents shard, shard + shards, ... alone (saev.sae.kernels.shards), for training
             a dictionary with several processes; (s,) below is then their number.
     """
 

@@ -1,5 +1,4 @@
-"""Training SAEs, many on one stream, and measuring them."""
+"""Training SAEs, many on one stream."""
 
-from saev.training.evaluate import evaluate as evaluate
 from saev.training.fit import Training as Training
 from saev.training.fit import fit as fit

@@ -10,11 +10,11 @@ from torch.utils.data import DataLoader
 
 from saev.activations.store import Store
 from saev.activations.stream import ActivationStream
+from saev.checks import check_choice, check_int, check_number
 from saev.errors import SaevError
-from saev.options import check_choice, check_int, check_number
 from saev.sae.architecture import Architecture, Trained
 from saev.sae.model import SAE
-from saev.training.latents import LatentParallel, whole
+from saev.training.latent_parallel import LatentParallel, whole
 from saev.training.module import SAETraining
 from saev.training.trainer import Resumable, TrainingBar, plain_trainer, quiet_lightning
 

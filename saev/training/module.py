@@ -6,11 +6,11 @@ import lightning
 import torch
 from torch import Tensor, nn
 
-from saev import distributed
 from saev.errors import SaevError
+from saev.machine import distributed
+from saev.sae.kernels.shards import count_shards
 from saev.sae.model import SAE
-from saev.sae.objectives import Objective, objective
-from saev.sae.shards import count_shards
+from saev.sae.objective import Objective, objective
 from saev.training.optimizer import optimizer
 
 LOG_EVERY = 20

@@ -11,9 +11,9 @@ from saev.activations import ActivationStream, Recording, Store, inspect, record
 from saev.backbones import timm_vit
 from saev.data import IGNORE, CorruptImage, Mosaic
 from saev.errors import SaevError
+from saev.evaluation import evaluate
 from saev.features import encode_store, load_split
 from saev.sae import SAE, TopK
-from saev.training import evaluate
 
 MISSING = (3, 8, 15)
 
@@ -34,7 +34,7 @@ def registers():
     """2 blocks with 4 register tokens, 4 x 6 patches of 14 px."""
     import timm
 
-    from saev.backbones.timm import TimmVit
+    from saev.backbones.from_timm import TimmVit
 
     torch.manual_seed(0)
     model = timm.create_model(
@@ -296,7 +296,7 @@ def test_outlier_table_against_numpy(stores, tiny_vit, tmp_path, monkeypatch):
 
 
 def test_a_large_store_is_sampled_for_its_statistics(stores, monkeypatch):
-    from saev.activations import statistics
+    from saev.activations import normalisation as statistics
 
     group = zarr.open_group(str(stores["train"].path), mode="r")
     monkeypatch.setattr(statistics, "MOST_VECTORS", 3 * 8 * 16)

@@ -153,7 +153,7 @@ def test_configured_models_and_weights_exist(name):
     import open_clip
     import timm
 
-    from saev.backbones.timm import wrap
+    from saev.backbones.from_timm import wrap
 
     options = configured()[name]
     if options["_target_"] == "saev.backbones.timm_vit":

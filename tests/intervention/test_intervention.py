@@ -4,24 +4,16 @@ import torch
 
 from saev.data import IGNORE
 from saev.errors import SaevError
+from saev.evaluation import fidelity
 from saev.features import encode_store, load_split
-from saev.intervention import (
-    Experiment,
-    Predictor,
-    SegmentationHead,
-    fidelity,
-    illustrate,
-    load_head,
-    run_experiment,
-    summarise,
-    train_head,
-)
+from saev.intervention import Experiment, illustrate, run_experiment, summarise
 from saev.intervention.edits import push_along, random_direction, set_latent
 from saev.intervention.experiment import METHODS, PLACES, Counts
-from saev.intervention.head import evaluate_head, save_head
-from saev.intervention.summary import other_at, selectivity
+from saev.intervention.outcome import other_at, selectivity
 from saev.probing import Match
 from saev.sae import SAE, TopK
+from saev.tasks import Predictor, SegmentationHead, load_head, train_head
+from saev.tasks.heads import evaluate_head, save_head
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +98,7 @@ def test_head_learns_and_survives_the_disk(stores, tiny_vit, head, tmp_path):
 
 def test_head_is_sklearns_multinomial_regression(stores, tiny_vit, head):
     """The folded weights predict what logistic regression on the same standardised features predicts."""
-    from saev.intervention.head import final_patches
+    from saev.tasks.heads import final_patches
 
     (_, tokens), *_ = final_patches(tiny_vit, stores["val"], 1, np.arange(12), precision="fp32")
     probability = torch.softmax(head(tokens), -1)

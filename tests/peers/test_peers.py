@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from saev.interchange import load_sae_lens, save_sae_lens
 from saev.sae import SAE, BatchTopK, Gated, JumpReLU, ReLU, TopK
-from saev.sae.objectives import objective
+from saev.sae.formats import load_sae_lens, save_sae_lens
+from saev.sae.objective import objective
 
 lib = pytest.importorskip("benchmarks.peer_libraries", reason="make peers")
 

@@ -102,14 +102,14 @@ def test_truncated_image(tmp_path):
     assert result.returncode == 0, result.stderr
     metrics = json.loads((tmp_path / "results/extract/folder-timm.json").read_text())
     assert (metrics["train"]["images"], metrics["train"]["missing"], metrics["val"]["missing"]) == (6, 1, 0)
-    result = run(tmp_path, "inspect", "store=data/acts/folder-timm/train")
+    result = run(tmp_path, "inspect_store", "store=data/acts/folder-timm/train")
     assert result.returncode == 0 and "of which missing 1: images/train/b/1.png" in " ".join(
         result.stdout.split()
     )
     damaged = tmp_path / "data/acts/folder-timm/train/acts/4/c/0/0/0"
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
     assert "data/acts/folder-timm/train: not whole" in fails(
-        tmp_path, "inspect", "store=data/acts/folder-timm/train"
+        tmp_path, "inspect_store", "store=data/acts/folder-timm/train"
     )
 
 
@@ -119,7 +119,7 @@ def test_truncated_image(tmp_path):
         ("extract", "extract.also_layers=3", "extract.also_layers must be a list of layers, got 3"),
         ("extract", "workers=-1", "workers must be an integer >= 0, got -1"),
         ("extract", "machine.devices=foo", "machine: .*foo.* cannot be had"),
-        ("inspect", "store=.", "no activation store there"),
+        ("inspect_store", "store=.", "no activation store there"),
     ],
 )
 def test_wrong_settings(tmp_path, stage, override, message):

@@ -8,8 +8,9 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA as SklearnPCA
 
 from saev.errors import SaevError
+from saev.evaluation import evaluate
 from saev.sae import PCA, SAE, KMeans, Neurons, RandomDirections, SemiNMF, TopK, load_sae, save_sae
-from saev.training import Training, evaluate, fit
+from saev.training import Training, fit
 
 D = 24
 

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from saev.sae.objectives import objective
+from saev.sae.objective import objective
 from tests.sae.test_sae import ARCHITECTURES, S, build
 
 

@@ -12,7 +12,7 @@ from huggingface_hub import constants
 
 from saev.errors import SaevError
 from saev.sae import SAE, TopK, load_sae, push_sae, save_sae
-from saev.sae.checkpoint import load_config
+from saev.sae.formats.checkpoint import load_config
 
 
 @pytest.fixture

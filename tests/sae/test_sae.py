@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from saev.errors import SaevError
 from saev.sae import SAE, BatchTopK, Gated, JumpReLU, ReLU, TopK, load_sae, save_sae
-from saev.sae.checkpoint import load_layer
-from saev.sae.objectives import objective
-from saev.sae.selection import pareto_widths, select_batch_topk
-from saev.sae.sparse import owners
+from saev.sae.formats.checkpoint import load_layer
+from saev.sae.kernels.selection import pareto_widths, select_batch_topk
+from saev.sae.kernels.sparse import owners
+from saev.sae.objective import objective
 
 D, S, N = 12, 40, 50
 
@@ -242,7 +242,7 @@ def test_relu_paths_meet():
     results = []
     for limit in (0.0, 1.0):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("saev.sae.objectives.DENSE_ABOVE", limit)
+            patch.setattr("saev.sae.objective.DENSE_ABOVE", limit)
             loss = objective(sae, x).loss
             results.append((loss, *torch.autograd.grad(loss, list(sae.parameters()))))
     for a, b in zip(*results, strict=True):

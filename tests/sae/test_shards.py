@@ -9,8 +9,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from saev.sae import TopK
-from saev.sae.objectives import objective
-from saev.sae.shards import local_width
+from saev.sae.kernels.shards import local_width
+from saev.sae.objective import objective
 from tests.sae.test_sae import ARCHITECTURES, S, build
 
 

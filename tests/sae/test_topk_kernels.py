@@ -10,12 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saev.sae.selection import largest
+from saev.sae.kernels.selection import largest
 
 # Run in a process of its own: Triton decides at import whether it interprets. Ties, infinities and both zeros are among the rows.
 INTERPRETED = """
 import torch
-from saev.sae.triton_topk import topk_columns
+from saev.sae.kernels.triton_topk import topk_columns
 for dtype in (torch.float32, torch.bfloat16):
     for s, k, shift in ((100, 7, 0), (2048, 32, -3), (300, 300, 0), (5, 1, 9)):
         x = (torch.randn(12, s, generator=torch.Generator().manual_seed(s)) + shift).to(dtype)

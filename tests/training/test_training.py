@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from saev.errors import SaevError
+from saev.evaluation import evaluate
+from saev.evaluation.reconstruction import coherence
 from saev.sae import SAE, ReLU, TopK
-from saev.training import Training, evaluate, fit
-from saev.training.evaluate import coherence
+from saev.training import Training, fit
 from saev.training.optimizer import optimizer
 
 OPTIONS = Training(steps=30, batch_size=64, window=4, checkpoint_every=8, precision="fp32")

@@ -12,18 +12,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from zarr.codecs import Crc32cCodec
 
-from saev import distributed
 from saev.activations.chunks import chunk_file
-from saev.activations.create import DTYPES, Recording, arrays, create, identity
-from saev.activations.statistics import normalisation
+from saev.activations.normalisation import normalisation
+from saev.activations.schema import DTYPES, Recording, arrays, create, identity
 from saev.activations.store import Store
 from saev.backbones.backbone import Backbone
 from saev.data.preprocess import Prepared
 from saev.data.sample import ImageDataset
 from saev.errors import SaevError
 from saev.files import publish
-from saev.precision import autocast, use_bf16
-from saev.progress import track
+from saev.machine import distributed
+from saev.machine.machine import autocast, use_bf16
+from saev.machine.progress import track
 
 
 def record(

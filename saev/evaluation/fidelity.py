@@ -3,8 +3,8 @@
 import torch
 
 from saev.data.sample import IGNORE
-from saev.intervention.predictor import Predictor
 from saev.sae.model import SAE
+from saev.tasks.continuation import Predictor
 
 
 def fidelity(sae: SAE, predict: Predictor) -> dict[str, float]:

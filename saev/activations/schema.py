@@ -10,10 +10,10 @@ from zarr.codecs import Crc32cCodec
 
 from saev.activations.store import SCHEMA, brief
 from saev.backbones.backbone import Backbone
+from saev.checks import check_choice, check_int, check_number
 from saev.data.sample import IGNORE, ImageDataset
 from saev.errors import SaevError
 from saev.files import publish
-from saev.options import check_choice, check_int, check_number
 
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
 KINDS = ("cls", "register", "patch", "meanpool")

@@ -10,7 +10,7 @@ from saev.errors import SaevError
 from saev.files import new_directory, write_json
 from saev.sae.architectures import BatchTopK, Gated, JumpReLU, ReLU, TopK
 from saev.sae.baselines import PCA, KMeans, Neurons, RandomDirections, SemiNMF
-from saev.sae.hub import SCHEME, fetch
+from saev.sae.formats.hub import SCHEME, fetch
 from saev.sae.model import SAE
 
 SCHEMA = 1

@@ -9,8 +9,8 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from saev.errors import SaevError
-from saev.interchange import load_osunlp, load_sae_lens, save_sae_lens
 from saev.sae import SAE, BatchTopK, Gated, JumpReLU, ReLU, TopK
+from saev.sae.formats import load_osunlp, load_sae_lens, save_sae_lens
 
 D, S, N = 12, 30, 40
 

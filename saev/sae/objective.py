@@ -5,11 +5,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from saev import distributed
+from saev.machine import distributed
+from saev.sae.kernels.selection import group_by_prefix, select_topk
+from saev.sae.kernels.shards import count_shards, local_width, sum_shards
+from saev.sae.kernels.sparse import Selection, decode, encode
 from saev.sae.model import SAE
-from saev.sae.selection import group_by_prefix, select_topk
-from saev.sae.shards import count_shards, local_width, sum_shards
-from saev.sae.sparse import Selection, decode, encode
 
 DENSE_ABOVE = 0.1
 """Share of active latents above which dense products are quicker. (At 384 x 1024 to 4096 on 2 cores the sparse

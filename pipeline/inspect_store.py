@@ -2,10 +2,10 @@
 
 from omegaconf import DictConfig
 
-from pipeline import stage
+from pipeline.stage import stage
 
 
-@stage("inspect")
+@stage("inspect_store")
 def main(cfg: DictConfig) -> None:
     from rich import print
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from saev.errors import SaevError
+from saev.evaluation.synthetic import Truth, recovery, train_on
 from saev.sae import SAE, BatchTopK, ReLU, TopK
-from saev.training.synthetic import Truth, recovery, train_on
 
 
 def test_samples_are_what_the_setting_says():

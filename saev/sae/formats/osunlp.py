@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from saev.errors import SaevError
-from saev.interchange.sae_lens import assemble
 from saev.sae.architecture import Architecture
 from saev.sae.architectures import BatchTopK, ReLU, TopK
+from saev.sae.formats.sae_lens import assemble
 from saev.sae.model import SAE
 
 

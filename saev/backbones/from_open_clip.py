@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from saev.backbones.backbone import Backbone
-from saev.backbones.timm import wrap
+from saev.backbones.from_timm import wrap
 from saev.backbones.weights import reproducible_start
 from saev.data.preprocess import Preprocess
 from saev.errors import SaevError

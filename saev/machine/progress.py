@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from saev import distributed
+from saev.machine import distributed
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ add their parts going forward; going backward each takes the gradient as it is.
 import torch
 from torch import Tensor
 
-from saev import distributed
+from saev.machine import distributed
 
 
 class _Sum(torch.autograd.Function):

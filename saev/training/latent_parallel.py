@@ -1,4 +1,4 @@
-"""Training a dictionary that is larger than one device: its latents spread over all of them (saev.sae.shards)."""
+"""Training a dictionary that is larger than one device: its latents spread over all of them (saev.sae.kernels.shards)."""
 
 import os
 from pathlib import Path
@@ -9,8 +9,8 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 
 from saev.errors import SaevError
+from saev.sae.kernels.shards import local_width
 from saev.sae.model import SAE
-from saev.sae.shards import local_width
 
 
 class LatentParallel(DDPStrategy):

@@ -38,7 +38,7 @@ def push_sae(path: str | Path, repo: str, *, private: bool = False) -> str:
     """
     from huggingface_hub import HfApi
 
-    from saev.sae.checkpoint import load_sae
+    from saev.sae.formats.checkpoint import load_sae
 
     load_sae(path)  # nothing damaged is uploaded
     config = json.loads(Path(path, "config.json").read_text())

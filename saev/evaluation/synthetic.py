@@ -15,8 +15,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from saev.checks import check_int, check_number
 from saev.errors import SaevError
-from saev.options import check_int, check_number
 from saev.sae.architecture import Architecture, Trained
 from saev.sae.model import SAE
 from saev.training.module import SAETraining

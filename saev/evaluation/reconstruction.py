@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from saev.activations.store import Store
-from saev.progress import track
+from saev.machine.progress import track
 from saev.sae.model import SAE
 
 DENSE_ABOVE = 0.01

@@ -9,9 +9,9 @@ import numpy as np
 import zarr
 
 from saev.activations.chunks import chunk_file
-from saev.activations.create import arrays
+from saev.activations.schema import arrays
 from saev.activations.store import open_group
-from saev.progress import track
+from saev.machine.progress import track
 
 
 @dataclass

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from saev import distributed
-from saev.sae.shards import beside_shards
-from saev.sae.sparse import owners, to_offsets
+from saev.machine import distributed
+from saev.sae.kernels.shards import beside_shards
+from saev.sae.kernels.sparse import owners, to_offsets
 
 GROUPED_FROM = 4096
 """Shorter rows take torch.topk a few milliseconds a batch."""
@@ -46,7 +46,7 @@ def largest(pre_ns: Float[Tensor, "n s"], k: int) -> Int[Tensor, "n k"]:
     """
     n, s = pre_ns.shape
     if k and pre_ns.is_cuda and s <= LONGEST_IN_TRITON and pre_ns.element_size() <= 4 and triton_works():
-        from saev.sae.triton_topk import topk_columns
+        from saev.sae.kernels.triton_topk import topk_columns
 
         return topk_columns(pre_ns, k)
     if pre_ns.device.type != "cpu" or s < GROUPED_FROM or s < 16 * k:
@@ -66,7 +66,7 @@ def largest(pre_ns: Float[Tensor, "n s"], k: int) -> Int[Tensor, "n k"]:
 def triton_works() -> bool:
     """Whether it is installed and finds the C compiler that it needs on its first use."""
     try:
-        from saev.sae.triton_topk import topk_columns
+        from saev.sae.kernels.triton_topk import topk_columns
 
         return topk_columns(torch.zeros(1, 16, device="cuda"), 1).tolist() == [[0]]
     except Exception:

@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 
 import torch
 
-from saev.options import check_choice
+from saev.checks import check_choice
 
 PRECISIONS = ("auto", "fp32", "bf16")
 

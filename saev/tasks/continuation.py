@@ -6,8 +6,8 @@ from torch import Tensor
 
 from saev.activations.store import Store
 from saev.backbones.backbone import Backbone
-from saev.intervention.head import SegmentationHead
-from saev.precision import autocast
+from saev.machine.machine import autocast
+from saev.tasks.heads import SegmentationHead
 
 BATCH = 8
 """Images per pass. On a CPU larger batches fall out of the cache; a GPU is fed well enough by one block's work."""

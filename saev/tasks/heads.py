@@ -11,8 +11,8 @@ from saev.activations.store import Store
 from saev.backbones.backbone import Backbone
 from saev.data.sample import IGNORE
 from saev.errors import SaevError
-from saev.precision import autocast
-from saev.progress import track
+from saev.machine.machine import autocast
+from saev.machine.progress import track
 
 ABSENT = -1e4
 """Logit of a class that the training split lacks."""

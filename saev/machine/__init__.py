@@ -1,0 +1,1 @@
+"""Where and how to run: device, precision, processes, memory, progress."""

@@ -1,0 +1,5 @@
+"""SAEs on disk and on the hub: our own format, and those of other libraries."""
+
+from saev.sae.formats.osunlp import load_osunlp as load_osunlp
+from saev.sae.formats.sae_lens import load_sae_lens as load_sae_lens
+from saev.sae.formats.sae_lens import save_sae_lens as save_sae_lens

@@ -1,0 +1,1 @@
+"""The arithmetic of sparse codes: selection, sparse products, dictionaries in shards."""
