@@ -37,11 +37,11 @@ def evaluate(
     for sae in saes:
         sae.check_width(store.d, str(store.path))
     saes = [sae.to(device) for sae in saes]
-    mean = torch.from_numpy(store.normalisation(layer)[0]).to(device)
+    mean = torch.from_numpy(store.tokens(layer).normalisation()[0]).to(device)
     sse, sse_mean, n = [0.0] * len(saes), 0.0, 0
     fires = [torch.zeros(sae.d_sae, dtype=torch.int64, device=device) for sae in saes]
     n_images = min(store.n_images, max_images or store.n_images)
-    for _, acts in track(store.ordered(layer, n_images=n_images), "evaluate", n_images, size=store.chunk):
+    for _, acts in track(store.tokens(layer).chunks(n_images), "evaluate", n_images, size=store.chunk):
         x = torch.from_numpy(acts).reshape(-1, store.d).to(device).float()
         n += len(x)
         for x_nd in x.split(batch_size):

@@ -59,10 +59,10 @@ def encode_store(sae: SAE, store: Store, layer: int, path: str | Path, *, batch_
     values, latents, counts = (
         [],
         [],
-        np.zeros((store.n_images, store.n_patches), np.int64),
+        np.zeros((store.n_images, store.tokens(layer).per_image), np.int64),
     )  # 0 where no image is
     index_type = np.uint16 if sae.d_sae <= 2**16 else np.int32
-    for images, acts in track(store.ordered(layer), "features", store.n_images, size=store.chunk):
+    for images, acts in track(store.tokens(layer).chunks(), "features", store.n_images, size=store.chunk):
         n_active = []
         for x_nd in torch.from_numpy(acts).reshape(-1, store.d).float().split(batch_size):
             codes = sae.codes(x_nd)
@@ -95,4 +95,4 @@ def load_split(path: str | Path, store: Store) -> Split:
     # int32 indices: scipy would otherwise widen both arrays to int64.
     small = offsets.astype(np.int32) if offsets[-1] < 2**31 else offsets
     codes = scipy.sparse.csr_array((values.astype(np.float32), latents.astype(np.int32), small), shape=shape)
-    return Split(codes, labels, store.n_patches)
+    return Split(codes, labels, len(labels) // store.n_images)

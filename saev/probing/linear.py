@@ -46,5 +46,5 @@ def linear_probes(
 
 def _tokens(store: Store, layer: int, rows: np.ndarray) -> np.ndarray:
     """Patch tokens by their number in the store, (len(rows), d) float32."""
-    first, _ = store.tokens["patch"]
-    return store.vectors(layer, rows // store.n_patches, first + rows % store.n_patches).astype(np.float32)
+    tokens = store.tokens(layer)
+    return tokens.at(*np.divmod(rows, tokens.per_image)).astype(np.float32)
