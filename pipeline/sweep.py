@@ -2,8 +2,9 @@
 
     python -m pipeline.sweep -m sae=topk,batchtopk sae.k=16,32,64
 
-writes conf/sae/topk-k16.yaml and so on, lists them in conf/study.yaml, and runs `dvc repro`. Those that read the same
-tokens are trained on one stream, what the study has already is not made again, and `dvc metrics show` compares them.
+writes conf/sae/topk-k16.yaml and so on, lists them in conf/study.yaml, and runs `dvc repro`. Those that read
+the same tokens are trained on one stream, what the study has already is not made again, and `dvc metrics
+show` compares them.
 """
 
 import re
