@@ -35,17 +35,18 @@ def measure_reconstruction(
     Returns:
         For each SAE its metrics, and the density (share of tokens on which it fires) of every latent, (s,).
     """
-    for sae in saes:
-        sae.check_width(store.d, str(store.path))
-    saes = [sae.to(device) for sae in saes]
-    mean = torch.from_numpy(store.tokens(layer).normalisation()[0]).to(device)
-    sse, sse_mean, n = [0.0] * len(saes), 0.0, 0
-    fires = [torch.zeros(sae.d_sae, dtype=torch.int64, device=device) for sae in saes]
-    n_images = min(store.n_images, max_images or store.n_images)
-    for _, acts in track(store.tokens(layer).chunks(n_images), "evaluate", n_images, size=store.chunk):
-        x = torch.from_numpy(acts).reshape(-1, store.d).to(device).float()
-        n += len(x)
-        for x_nd in x.split(batch_size):
+    for name, sae in saes.items():
+        sae.check_tokens(tokens, name)
+        sae.to(device)
+    mean = torch.from_numpy(tokens.normalisation()[0]).to(device)
+    sse, sse_mean, n = dict.fromkeys(saes, 0.0), 0.0, 0
+    fires = {name: torch.zeros(sae.d_sae, dtype=torch.int64, device=device) for name, sae in saes.items()}
+    total = tokens.n_images if n_images is None else min(n_images, tokens.n_images)
+    chunks = track(tokens.chunks(n_images), f"evaluate on {tokens.path}", total, size=lambda c: len(c.images))
+    for _, x_btd in chunks:
+        x_all = torch.from_numpy(x_btd).reshape(-1, tokens.d).to(device).float()
+        n += len(x_all)
+        for x_nd in x_all.split(batch_size):
             sse_mean += (x_nd.double() - mean).square().sum().item()
             for name, sae in saes.items():
                 codes = sae.codes(x_nd)
@@ -74,8 +75,7 @@ def _metrics(sae: SAE, nmse: float, fires: np.ndarray, n: int) -> dict[str, floa
 def coherence(W_dec: Tensor, block: int = 4096) -> float:
     """Mean over the rows of the largest cosine with another row, (s, d) -> a number; 0 for a single row.
 
-    Near 1 means that the dictionary says many things twice; random rows of width d have about sqrt(2 ln s /
-    d).
+    Near 1 means that the dictionary says many things twice; random rows of width d have about sqrt(2 ln s / d).
     """
     if len(W_dec) == 1:
         return 0.0

@@ -144,9 +144,8 @@ def load_codes(path: str | Path, tokens: Tokens, sae: SAE) -> Codes:
         raise SaevError(f"{path}: does not say whose codes these are; run the features stage again")
     agree(Origin.of(facts["origin"]), tokens.origin, f"the codes {path}", str(tokens.path))
     if facts["sae"] != sae.digest():
-        raise SaevError(
-            f"{path}: the codes of SAE {facts['sae']}, not of the one given, {sae.digest()}; run the features stage again"
-        )
+        whose = f"the codes of SAE {facts['sae']}, not of the one given, {sae.digest()}"
+        raise SaevError(f"{path}: {whose}; run the features stage again")
     # int32 indices: scipy would otherwise widen both arrays to int64.
     small = offsets.astype(np.int32) if offsets[-1] < 2**31 else offsets
     shape = (len(offsets) - 1, facts["d_sae"])
