@@ -17,9 +17,8 @@ from torch import Tensor
 
 from saev.errors import SaevError
 from saev.files import new_directory, write_json
-from saev.sae.architecture import Architecture
 from saev.sae.architectures import BatchTopK, JumpReLU, ReLU, TopK
-from saev.sae.model import SAE
+from saev.sae.model import SAE, Architecture
 
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 VERSION = "6.0.0"

@@ -1,9 +1,9 @@
 """The k largest of each row on a GPU, in one pass over memory.
 
-torch.topk sorts, and on rows of tens of thousands it takes several times as long as the encoder product. Here one block of
-threads keeps a row in registers, finds its k-th largest value bit by bit (count those at or above a candidate; keep the bit if
-there are k of them), and writes down the columns that reach it. Floats are compared as unsigned integers of the same order:
-all bits of the negative ones and the sign of the others are flipped.
+torch.topk sorts, and on rows of tens of thousands it takes several times as long as the encoder product. Here one
+block of threads keeps a row in registers, finds its k-th largest value bit by bit (count those at or above a
+candidate; keep the bit if there are k of them), and writes down the columns that reach it. Floats are compared as
+unsigned integers of the same order: all bits of the negative ones and the sign of the others are flipped.
 """
 
 import torch
