@@ -1,4 +1,4 @@
-"""The architectures that are trained: each class is one method, its fields the knobs, its methods the formulas."""
+"""The architectures that are trained: each class a method, its fields the knobs, its methods the formulas."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -93,7 +93,7 @@ class _L1(Trained):
 
 @dataclass(frozen=True, kw_only=True)
 class ReLU(_L1):
-    """f = ReLU(pre) with an L1 penalty (Bricken et al. 2023; Conerly et al. 2024): l1 * mean_n sum_s f_s ||w_s||."""
+    """f = ReLU(pre), penalty l1 * mean_n sum_s f_s ||w_s|| (Bricken et al. 2023; Conerly et al. 2024)."""
 
     def penalty(self, sae: SAE, step: Step) -> Tensor:
         return self.l1_of(step.values, sae, step)
@@ -101,10 +101,10 @@ class ReLU(_L1):
 
 @dataclass(frozen=True, kw_only=True)
 class JumpReLU(Trained):
-    """f = pre * H(pre - theta) with an L0 penalty (Rajamanoharan et al. 2024, arXiv 2407.14435).
+    """f = pre * H(pre - theta), penalty l0 * mean_n sum_s H(pre - theta).
 
-    Penalty: l0 * mean_n sum_s H(pre - theta). theta is trained through straight-through estimators of width eps: with R the indicator
-    of |pre - theta| < eps / 2,
+    (Rajamanoharan et al. 2024, arXiv 2407.14435.) theta is trained through straight-through estimators of
+    width eps: with R the indicator of |pre - theta| < eps / 2,
 
         d f / d theta = -(theta / eps) R        d H / d theta = -(1 / eps) R
 
@@ -146,10 +146,10 @@ class JumpReLU(Trained):
 
 @dataclass(frozen=True, kw_only=True)
 class Gated(_L1):
-    """f = H(pre) * ReLU(mag), mag = e^r * (z - b_dec) W_enc + b_mag (Rajamanoharan et al. 2024, arXiv 2404.16014).
+    """f = H(pre) * ReLU(mag), mag = e^r * (z - b_dec) W_enc + b_mag.
 
-    Penalty: l1 * mean_n sum_s ReLU(pre)_s ||w_s||, and the gate must reconstruct alone, with the decoder held
-    fixed: mean_n ||z - ReLU(pre) sg(W_dec) - sg(b_dec)||^2.
+    (Rajamanoharan et al. 2024, arXiv 2404.16014.) Penalty: l1 * mean_n sum_s ReLU(pre)_s ||w_s||, and the gate
+    must reconstruct alone, with the decoder held fixed: mean_n ||z - ReLU(pre) sg(W_dec) - sg(b_dec)||^2.
     """
 
     def extra_parameters(self) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Dictionaries to compare SAEs with: not trained by gradients but fitted to a sample, then used like any SAE."""
+"""Dictionaries to compare SAEs with, fitted to a sample instead of trained, and then used like any SAE."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -16,7 +16,7 @@ from saev.sae.model import SAE, Architecture
 
 @dataclass(frozen=True, kw_only=True)
 class RandomDirections(Architecture):
-    """Random unit rows, encoder = decoder's transpose, f = ReLU(top_k(pre)): a TopK SAE before its training."""
+    """Random unit rows, encoder = decoder's transpose, f = ReLU(top_k(pre)): a TopK SAE as it starts."""
 
     k: Annotated[int, between(1, "d_sae")] = 32
     """Active latents per token."""
@@ -27,7 +27,7 @@ class RandomDirections(Architecture):
 
 @dataclass(frozen=True, kw_only=True)
 class Neurons(Architecture):
-    """The backbone's own axes: f = ReLU(z_1), ReLU(-z_1), ReLU(z_2), ...; d_sae = 2 d. Reconstructs exactly."""
+    """The backbone's own axes: f = ReLU(z_1), ReLU(-z_1), ReLU(z_2), ...; d_sae = 2 d. x_hat = x exactly."""
 
     def initialise(self, sae: SAE, z_md: Tensor, seed: int) -> None:
         _both_signs(sae, torch.eye(sae.d))
@@ -47,7 +47,7 @@ class _Fitted(Architecture):
 
 @dataclass(frozen=True, kw_only=True)
 class PCA(_Fitted):
-    """Principal components v_i, largest first: f = ReLU(z v_1), ReLU(-z v_1), ...; the first d_sae / 2 of them."""
+    """The first d_sae / 2 principal components v_i: f = ReLU(z v_1), ReLU(-z v_1), ReLU(z v_2), ..."""
 
     def initialise(self, sae: SAE, z_md: Tensor, seed: int) -> None:
         z_md = z_md.double()
@@ -85,7 +85,7 @@ class KMeans(_Fitted):
 
 @dataclass(frozen=True, kw_only=True)
 class SemiNMF(_Fitted):
-    """z ~ f W with f >= 0 and W of any sign (Ding, Li & Jordan 2010); f is not a formula of z but the solution of
+    """z ~ f W with f >= 0 and W of any sign (Ding, Li & Jordan 2010); f is not a formula but solves
 
         f = argmin_{f >= 0} ||z - f W||^2
 
@@ -94,8 +94,8 @@ class SemiNMF(_Fitted):
 
         f <- ReLU(y - (y G - pre) / L),  L the largest eigenvalue of G,  y = f + momentum.
 
-    A fixed number of iterations, so that the codes of a token do not depend on its batch. Fitted by turns: a few
-    iterations for the sample's codes, then the least-squares W for them, its rows brought to unit norm.
+    A fixed number of iterations, so that the codes of a token do not depend on its batch. Fitted by turns: a
+    few iterations for the sample's codes, then the least-squares W for them, its rows brought to unit norm.
     """
 
     n_sample: Annotated[int, at_least("d_sae")] = 2**15
@@ -111,7 +111,7 @@ class SemiNMF(_Fitted):
         for _ in range(self.rounds):
             f_ms = _fista(z_md @ W.T, W, f_ms, -(-self.iterations // 10))
             gram = f_ms.T @ f_ms
-            # Keeps the system solvable when a latent is used by no token; its row is then 0, and stays as it was.
+            # Keeps the system solvable when no token uses a latent; its row is then 0, and stays as it was.
             gram += 1e-6 * gram.diagonal().mean() * torch.eye(len(W))
             rows = torch.linalg.solve(gram, f_ms.T @ z_md)
             lengths = rows.norm(dim=1, keepdim=True)

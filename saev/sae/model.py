@@ -32,8 +32,8 @@ class SAE(nn.Module):
         mean: (d,) mean activation. scale: mean norm of the centred activation over sqrt(d).
         seed: of the initial decoder directions.
         precision: of the encoder product; parameters stay float32.
-        shard, shards: hold the latents shard, shard + shards, ... alone (saev.sae.kernels.shards), for training
-            a dictionary with several processes; `s` is then their number.
+        shard, shards: hold the latents shard, shard + shards, ... alone (saev.sae.kernels.shards), for
+            training a dictionary with several processes; `s` is then their number.
 
     Attributes:
         origin: the identity of the activations that it was trained on (saev.activations.origin), where known.
@@ -58,8 +58,8 @@ class SAE(nn.Module):
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
         directions = torch.randn(architecture.d_sae, d, generator=torch.Generator().manual_seed(seed))
         self.W_dec = nn.Parameter(F.normalize(directions, dim=1)[shard::shards].clone())
-        # The encoder's transpose: each latent's weights lie together in memory, which is how their gradient is
-        # computed and used. (A parameter (d, s) with these strides costs fused Adam four times as long.)
+        # The encoder's transpose: each latent's weights lie together in memory, which is how their gradient
+        # is computed and used. (A parameter (d, s) with these strides costs fused Adam four times as long.)
         self.W_enc_sd = nn.Parameter(self.W_dec.detach().clone())
         self.b_enc = nn.Parameter(torch.zeros(self.s))
         self.b_dec = nn.Parameter(torch.zeros(d))

@@ -1,8 +1,8 @@
 """What each architecture minimises.
 
 The whole loss in plain torch, with everything dense. `selected` (n, s) are the pairs that `select_training`
-takes; `values`, `penalty` and `gate` are the architecture's; `k` is aux_k, or the number of dead latents if that
-is smaller. (tests/sae/test_sae.py runs these lines against `objective`.)
+takes; `values`, `penalty` and `gate` are the architecture's; `k` is aux_k, or the number of dead latents if
+that is smaller. (tests/sae/test_sae.py runs these lines against `objective`.)
 
     z = (x - mean) / scale
     pre = (z - b_dec) @ W_enc + b_enc
@@ -32,8 +32,8 @@ from saev.sae.model import SAE
 from saev.sae.trained import Step
 
 ALL_PAIRS_ABOVE = 0.1
-"""Share of active latents above which dense products are quicker. (At 384 x 1024 to 4096 on 2 cores the sparse
-ones still take 0.6 to 0.7 of the time at a share of 0.07.)"""
+"""Share of active latents above which dense products are quicker. (At 384 x 1024 to 4096 on 2 cores the
+sparse ones still take 0.6 to 0.7 of the time at a share of 0.07.)"""
 
 
 class Objective(NamedTuple):
@@ -42,8 +42,8 @@ class Objective(NamedTuple):
     loss: Tensor
     """Scalar to minimise, with a graph."""
     mse: Tensor
-    """mean ||z - z_hat||^2 / d of the full dictionary, detached; the NMSE is this over E||z||^2 / d, which is 1 or
-    a little more."""
+    """mean ||z - z_hat||^2 / d of the full dictionary, detached; the NMSE is this over E||z||^2 / d, which is
+    1 or a little more."""
     l0: Tensor
     """Mean number of active latents per token, detached."""
     fired: Tensor
@@ -53,7 +53,7 @@ class Objective(NamedTuple):
 def objective(
     sae: SAE, x_nd: Tensor, progress: float = 1.0, step: int = 0, dead: Tensor | None = None
 ) -> Objective:
-    """The loss of `sae`, of a `Trained` architecture, on raw activations; its buffers move as in a training step.
+    """The loss of an `sae` on raw activations, its architecture a `Trained` one; its buffers move with it.
 
     Args:
         progress: share of the training done, in [0, 1], for what is warmed up.
@@ -94,7 +94,7 @@ def objective(
 def _auxiliary(
     sae: SAE, z_nd: Tensor, pre_ns: Tensor, residual_nd: Tensor, dead: Tensor, n_dead: int
 ) -> Tensor:
-    """||e - e_hat||^2 / ||e||^2, e_hat from the aux_k dead latents with the largest pre-activations; no b_dec.
+    """||e - e_hat||^2 / ||e||^2, e_hat from the aux_k dead latents of the largest pre-activations, no b_dec.
 
     The denominator is that of the whole batch over all processes, so that their mean
     gradient is that of one process.

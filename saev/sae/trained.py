@@ -48,27 +48,28 @@ class Trained(Architecture):
     `values` alone decides, and a step may take all pairs where that is quicker."""
 
     prefixes: tuple[int, ...] = ()
-    """Matryoshka (Bussmann et al. 2025, arXiv 2503.17547): widths of nested dictionaries, ascending, below d_sae.
-    Each must reconstruct on its own; the loss is the mean over them and the full dictionary. The first latents
-    then stand for whole concepts instead of being split among ever finer ones."""
+    """Matryoshka (Bussmann et al. 2025, arXiv 2503.17547): widths of nested dictionaries, ascending, below
+    d_sae. Each must reconstruct on its own; the loss is the mean over them and the full dictionary. The first
+    latents then stand for whole concepts instead of being split among ever finer ones."""
     random_prefixes: int = 0
     """Instead of fixed ones, so many widths drawn anew at every step (`pareto_widths`)."""
     aux_k: Annotated[int, between(0, "d_sae")] = 0
     """AuxK (Gao et al. 2024, arXiv 2406.04093, A.2): so many latents among the dead learn to reconstruct the
-    residual e = z - z_hat, which is not changed by it: loss += aux_weight * ||e - e_hat||^2 / ||e||^2. 0: none."""
+    residual e = z - z_hat, which is not changed by it: loss += aux_weight * ||e - e_hat||^2 / ||e||^2."""
     aux_weight: Annotated[float, at_least(0)] = 1 / 32
     """Weight of that loss."""
     dead_after: Annotated[int, at_least(1)] = 1_000_000
     """A latent is dead once it has not fired for so many tokens."""
     data_init: Annotated[float, between(0, 1)] = 0.0
-    """Share p of data in the initial directions: decoder rows start as unit(p unit(z) + (1 - p) random) of random
-    tokens z. 0: random directions. The encoder always starts as the decoder's transpose, and b_dec at the mean."""
+    """Share p of data in the initial directions: decoder rows start as unit(p unit(z) + (1 - p) random) of
+    random tokens z. 0: random directions. The encoder always starts as the decoder's transpose, and b_dec at
+    the mean."""
     unit_norm: bool = True
-    """Keep decoder rows at unit norm; else they are free, and an L1 penalty weights codes by them (Conerly et al.
-    2024)."""
+    """Keep decoder rows at unit norm; else they are free, and an L1 penalty weights codes by them (Conerly et
+    al. 2024)."""
     optimizer: Literal["adam", "muon"] = "adam"
-    """adam, or muon (Jordan et al. 2024) for the two matrices and adam for the rest; the learning rate means the
-    same."""
+    """adam, or muon (Jordan et al. 2024) for the two matrices and adam for the rest; the learning rate means
+    the same."""
     lr: Annotated[float, above(0)] = 1e-3
     """Peak learning rate."""
 

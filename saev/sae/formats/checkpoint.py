@@ -34,7 +34,7 @@ f = sae.encode(x)  # raw activations (n, {d}) -> codes (n, {d_sae}); it owns the
 
 
 def save_sae(sae: SAE, path: str | Path, **facts: object) -> None:
-    """Write `sae` to the folder `path`, with its origin, if it has one, and `facts` (metrics, ...) in its config."""
+    """Write `sae` to the folder `path`, its config with its origin, if known, and `facts` such as metrics."""
     from safetensors.torch import save_file
 
     origin = {} if sae.origin is None else {"origin": sae.origin.as_dict()}
@@ -87,7 +87,7 @@ def load_sae(path: str | Path) -> SAE:
 
 
 def push_sae(path: str | Path, repo: str, *, private: bool = False) -> str:
-    """Upload the checkpoint folder `path` and a card with its metrics to the repository `repo`, made if need be.
+    """Upload the checkpoint folder `path`, its metrics as a card, to the repository `repo`, made if need be.
 
     Returns:
         The address for `load_sae`, with the revision that was made.
@@ -133,8 +133,8 @@ def load_config(path: str | Path) -> dict:
 def architectures() -> dict[str, type[Architecture]]:
     """By name, the architectures that are imported: those of saev.sae, and the caller's own.
 
-    Not a list here, which every new architecture would have to enter; and a checkpoint is not tied to the modules of
-    architectures that are not its own.
+    Not a list here, which every new architecture would have to enter; and a checkpoint is not tied to the
+    modules of architectures that are not its own.
     """
     kinds = Architecture.__subclasses__()
     for kind in kinds:  # which grows on the way

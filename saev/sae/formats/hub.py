@@ -1,4 +1,4 @@
-"""Folders to and from the Hugging Face hub: `hf://owner/name` or `hf://owner/name@revision`. Transport only."""
+"""Transport of folders to and from the Hugging Face hub: `hf://owner/name` or `hf://owner/name@revision`."""
 
 from pathlib import Path
 

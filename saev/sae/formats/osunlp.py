@@ -89,7 +89,8 @@ def _architecture(header: dict, d_sae: int, source: object) -> tuple[Architectur
         options = activation.get("params", activation)
     if schema > 5 or name not in ("Relu", "TopK", "BatchTopK"):
         raise SaevError(
-            f"{source}: schema {schema!r} with activation {name!r}; read are schemas 0 to 5 with Relu, TopK, BatchTopK"
+            f"{source}: schema {schema!r} with activation {name!r}; "
+            f"read are schemas 0 to 5 with Relu, TopK, BatchTopK"
         )
     if name == "Relu":
         return ReLU(d_sae=d_sae), old

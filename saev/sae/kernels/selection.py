@@ -38,10 +38,10 @@ def select_topk(pre_ns: Float[Tensor, "n s"], k: int, shards: int = 1) -> Pairs:
 def largest(pre_ns: Float[Tensor, "n s"], k: int) -> Int[Tensor, "n k"]:
     """The columns of the k largest values of each row, in any order.
 
-    Long rows on the CPU are first reduced to candidates. Of the columns i, i + G, i + 2 G, ... (8 of them) take
-    the largest; the k-th largest of these G maxima is at most the k-th largest of the row, so its k largest are
-    in the groups of the k largest maxima. (1.2 times as fast as torch.topk at 12,288 columns and k = 32, twice
-    at 24,576.)
+    Long rows on the CPU are first reduced to candidates. Of the columns i, i + G, i + 2 G, ... (8 of them)
+    take the largest; the k-th largest of these G maxima is at most the k-th largest of the row, so its k
+    largest are in the groups of the k largest maxima. (1.2 times as fast as torch.topk at 12,288 columns and
+    k = 32, twice at 24,576.)
     """
     n, s = pre_ns.shape
     if k and pre_ns.is_cuda and s <= LONGEST_IN_TRITON and pre_ns.element_size() <= 4 and triton_works():

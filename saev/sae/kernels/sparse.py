@@ -75,7 +75,7 @@ class Pairs:
 
     @cached_property
     def by_latent(self) -> tuple[Int[Tensor, " m"], Int[Tensor, " s_plus_1"]]:
-        """The transposed codes: the order that sorts the pairs by latent, and where each latent's pairs start.
+        """The transposed codes: the order that sorts the pairs by latent, and where each latent's begin.
 
         Stable, so that each latent sums its tokens in a fixed order: training is deterministic to the bit.
         """
