@@ -23,7 +23,7 @@ BATCH = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Head(Options, section="head"):
+class TaskOptions(Options, section="task"):
     """Which task, and what it is fitted to."""
 
     readout: Literal["auto", "patches", "cls", "mean"] = "auto"
@@ -50,7 +50,7 @@ class Head(Options, section="head"):
 
 
 def train_task(
-    backbone: Backbone, store: Store, layer: int, options: Head, seed: int, machine: Machine
+    backbone: Backbone, store: Store, layer: int, options: TaskOptions, seed: int, machine: Machine
 ) -> Task | None:
     """Fit multinomial logistic regression (sklearn, L-BFGS) to a training split, continued from its stored `layer`.
 
@@ -59,7 +59,7 @@ def train_task(
     """
     readout, ignored = (
         options.reads(backbone, store),
-        ignored_classes(options.ignore, store.classes, "head.ignore"),
+        ignored_classes(options.ignore, store.classes, "task.ignore"),
     )
     labels = store.patch_labels() if readout == "patches" else store.image_labels()[:, None]
     labels = without(labels, ignored)

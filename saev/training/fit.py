@@ -68,8 +68,7 @@ class Activations(lightning.LightningDataModule):
             else {"rank": trainer.global_rank, "world": trainer.world_size}
         )
         stream = ActivationStream(
-            self.store,
-            self.layer,
+            self.store.tokens(self.layer),
             batch_size=self.options.batch_size,
             window=self.options.window,
             seed=self.seed,
@@ -111,7 +110,7 @@ def fit(
         SaevError: devices that are not there; fewer activations than latents that are initialised from them; a loss that is not finite.
     """
     check_choice("machine.parallel", parallel, ("batch", "latents"))
-    mean, scale = store.normalisation(layer)
+    mean, scale = store.tokens(layer).normalisation()
     callbacks = [
         Resumable(working / LAST, options.checkpoint_every),
         *([TrainingBar(options.batch_size)] if progress else []),
@@ -179,13 +178,16 @@ def initialise(saes: Sequence[SAE], store: Store, layer: int, window: int, seed:
     for sae in saes:
         architecture, z_md = sae.architecture, torch.zeros(0, sae.d)
         if architecture.sample_size:
-            available = int(ActivationStream(store, layer, batch_size=1).counts.sum())
+            available = store.tokens(layer).n_vectors
             if available < architecture.d_sae:
                 raise SaevError(
                     f"{store.path}: {available} activations are too few to initialise sae.d_sae={architecture.d_sae} latents"
                 )
             stream = ActivationStream(
-                store, layer, batch_size=min(available, architecture.sample_size), window=window, seed=seed
+                store.tokens(layer),
+                batch_size=min(available, architecture.sample_size),
+                window=window,
+                seed=seed,
             )
             z_md = sae.normalise(next(iter(stream)))
         architecture.initialise(sae, z_md, seed)
