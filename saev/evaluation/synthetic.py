@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from saev.checks import check_int, check_number
 from saev.errors import SaevError
-from saev.sae.architecture import Architecture, Trained
-from saev.sae.model import SAE
+from saev.sae.model import SAE, Architecture
+from saev.sae.trained import Trained
 from saev.training.module import SAETraining
 from saev.training.trainer import plain_trainer, quiet_lightning
 

@@ -12,8 +12,8 @@ from saev.activations.store import Store
 from saev.activations.stream import ActivationStream
 from saev.checks import check_choice, check_int, check_number
 from saev.errors import SaevError
-from saev.sae.architecture import Architecture, Trained
-from saev.sae.model import SAE
+from saev.sae.model import SAE, Architecture
+from saev.sae.trained import Trained
 from saev.training.latent_parallel import LatentParallel, whole
 from saev.training.module import SAETraining
 from saev.training.trainer import Resumable, TrainingBar, plain_trainer, quiet_lightning
