@@ -6,8 +6,7 @@ import numpy as np
 import zarr
 
 from saev.activations import Store
-from saev.activations.schema import create
-from saev.activations.store import SCHEMA
+from saev.activations.schema import SCHEMA, create
 
 
 def synthetic_store(
@@ -21,15 +20,17 @@ def synthetic_store(
             "schema": SCHEMA,
             "backbone": "synthetic",
             "weights": "none",
+            "geometry": "none",
             "preprocess": {"size": [224, 224]},
             "n_blocks": 1,
             "d": d,
             "layers": [0],
             "grid": [rows, n_patches // rows],
-            "tokens": tokens,
+            "spans": tokens,
             "backbone_tokens": tokens,
             "dtype": "float16",
             "data": "synthetic",
+            "split": None,
             "n_images": n_images,
             "classes": [],
             "purity": 1.0,

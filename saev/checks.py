@@ -1,4 +1,4 @@
-"""Option dataclasses whose fields are checked against their annotations; errors name the field and its value."""
+"""Option dataclasses whose fields are checked against their annotations; errors echo field and value."""
 
 import math
 from collections.abc import Callable

@@ -9,8 +9,7 @@ import numpy as np
 import zarr
 
 from saev.activations.chunks import chunk_file
-from saev.activations.schema import arrays
-from saev.activations.store import open_group
+from saev.activations.schema import arrays, open_group
 from saev.machine.progress import track
 
 
@@ -78,7 +77,7 @@ def inspect(path: str | Path) -> Inspection:
     attrs = dict(group.attrs)
     expected = {key: -(-attrs["n_images"] // attrs["chunk"]) for key in arrays(attrs)}
     if attrs.get("complete"):
-        expected |= {f"stats/{layer}/{kind}/mean": 1 for layer in attrs["layers"] for kind in attrs["tokens"]}
+        expected |= {f"stats/{layer}/{kind}/mean": 1 for layer in attrs["layers"] for kind in attrs["spans"]}
     integrity, samples = {key: Integrity(n_chunks) for key, n_chunks in expected.items()}, {}
     n_bytes, seconds, there = 0, 0.0, []
     for key, n_chunks in expected.items():
@@ -101,7 +100,7 @@ def inspect(path: str | Path) -> Inspection:
             continue
         if array.path.startswith("acts/"):
             seconds, n_bytes = seconds + time.perf_counter() - started, n_bytes + values.nbytes
-            for kind, (first, last) in attrs["tokens"].items():
+            for kind, (first, last) in attrs["spans"].items():
                 moments = samples.setdefault((int(array.basename), kind), Moments())
                 moments.add(values[:, first:last].reshape(-1, values.shape[-1]))
     outliers = {place: moments.outliers() for place, moments in samples.items() if moments.count}

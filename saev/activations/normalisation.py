@@ -13,9 +13,7 @@ The mean of a million tokens is known to a thousandth of their spread, and readi
 ImageNet twice more would take as long as recording it does on a GPU. (The paper takes 2^19.)"""
 
 
-def normalisation(
-    group: zarr.Group, layer: int, positions: np.ndarray
-) -> tuple[np.ndarray, dict[str, float]]:
+def statistics(group: zarr.Group, layer: int, positions: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
     """Statistics over the tokens x at `positions` of one layer, accumulated in float64.
 
     mean = E[x] (d,), scale = E||x - mean||_2 / sqrt(d), the extremes of x, and the median of
@@ -44,7 +42,7 @@ def _sample(
     acts, norms, present = group[f"acts/{layer}"], group[f"norms/{layer}"], group["labels/present"]
     chunk, d = acts.chunks[0], acts.shape[-1]
     n_chunks = -(-acts.shape[0] // chunk)
-    per_image = max(last - first for first, last in group.attrs["tokens"].values())
+    per_image = max(last - first for first, last in group.attrs["spans"].values())
     looked_at = min(n_chunks, max(1, MOST_VECTORS // (chunk * per_image)))
     for c in np.linspace(0, n_chunks - 1, looked_at).round().astype(int):
         here = slice(c * chunk, (c + 1) * chunk)

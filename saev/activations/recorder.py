@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from zarr.codecs import Crc32cCodec
 
 from saev.activations.chunks import chunk_file
-from saev.activations.normalisation import normalisation
+from saev.activations.normalisation import statistics
 from saev.activations.schema import DTYPES, Recording, arrays, create, identity
 from saev.activations.store import Store
 from saev.backbones.backbone import Backbone
@@ -111,7 +111,7 @@ def _record_chunks(
         pin_memory=on_gpu,
         collate_fn=_collate,
     )
-    backbone, kinds = backbone.to(device), list(group.attrs["tokens"])
+    backbone, kinds = backbone.to(device), list(group.attrs["spans"])
     with ThreadPoolExecutor(1) as writer, torch.inference_mode():
         pending = None  # the write of the chunk before, which overlaps this one's computation
         done = sum(map(len, members))
@@ -213,8 +213,8 @@ def _finish(group: zarr.Group, images: ImageDataset, partial: Path, out: Path) -
     group.attrs["missing"] = [images.name(int(i)) for i in np.flatnonzero(~present)]
     stats: dict[str, dict] = {}
     for layer in group.attrs["layers"]:
-        for kind, ends in group.attrs["tokens"].items():
-            mean, scalars = normalisation(group, layer, np.arange(*ends))
+        for kind, ends in group.attrs["spans"].items():
+            mean, scalars = statistics(group, layer, np.arange(*ends))
             where = f"stats/{layer}/{kind}/mean"
             group.require_array(where, shape=mean.shape, dtype="float64", compressors=Crc32cCodec())[:] = mean
             stats.setdefault(str(layer), {})[kind] = scalars

@@ -1,51 +1,65 @@
-"""What a store is of: its options, its identity, and its empty arrays."""
+"""What a store holds: one Zarr v3 group per (data split, backbone).
 
-from collections.abc import Sequence
+    acts/<layer>               float16 or float32 (n_images, n_tokens, d)   residual stream after block <layer>
+    norms/<layer>              float32 (n_images, n_tokens)                 ||x||_2 of those values
+    labels/image               uint16  (n_images,)                          65535 = unknown
+    labels/patch               uint16  (n_images, n_patches)                65535 = ignore
+    labels/present             bool    (n_images,)                          false: the image could not be decoded
+    stats/<layer>/<kind>/mean  float64 (d,)
+    attributes                 schema, backbone, weights, geometry, preprocess, n_blocks, d, layers, grid, spans,
+                               backbone_tokens, dtype, computed, data, split, n_images, classes, purity, corrupt,
+                               chunk; then stats (scalars per layer and kind) and missing (names of the images not
+                               present); and complete, written last
+
+`spans` gives the range of each kind of token along the token axis: cls, register, patch, meanpool.
+The activations of an image that is not present are NaN, so that nobody averages over them
+without noticing.
+
+Any Zarr v3 reader opens it. Arrays are uncompressed (zstd wins 7 % on activations and
+costs 4x the time) in plain chunks of whole images, which are also the unit of resume.
+Every chunk carries a CRC32C (Zarr's own codec), verified at every read.
+"""
+
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import torch
 import zarr
 from zarr.codecs import Crc32cCodec
 
-from saev.activations.store import SCHEMA, brief
+from saev.activations.origin import shortened
 from saev.backbones.backbone import Backbone
-from saev.checks import check_choice, check_int, check_number
+from saev.checks import Options, at_least, between
 from saev.data.sample import IGNORE, ImageDataset
-from saev.errors import SaevError
+from saev.errors import SaevError, first_line
 from saev.files import publish
 
+SCHEMA = 3
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
 KINDS = ("cls", "register", "patch", "meanpool")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recording:
+class Recording(Options, section="extract"):
     """What a store shall hold."""
 
-    tokens: Sequence[str] | None = None
+    tokens: tuple[Literal["cls", "register", "patch", "meanpool"], ...] | None = None
     """Kinds to record, of cls, register, patch and meanpool (the mean of the patch tokens); None: every token
     of the backbone. The model can only be continued from a store with all of them."""
-    dtype: str = "float16"
+    dtype: Literal["float16", "float32"] = "float16"
     """float16 or float32. (Zarr has no bfloat16, whose 8 bits of mantissa would also lose more.)"""
-    purity: float = 0.9
+    purity: Annotated[float, between(0, 1)] = 0.9
     """See `majority_labels`."""
-    corrupt: str = "fatal"
+    corrupt: Literal["fatal", "missing"] = "fatal"
     """What an image that cannot be decoded is: `fatal`, or `missing`: its activations are NaN, its labels are
     ignored, and the store names it."""
-    chunk: int = 32
+    chunk: Annotated[int, at_least(1)] = 32
     """Images per chunk, the unit of writing, of resume and of sharing between processes."""
-    batch_size: int = 16
+    batch_size: Annotated[int, at_least(1)] = 16
     """Images per forward pass; 16 is fastest on a CPU, where 32 leaves the cache."""
-
-    def __post_init__(self):
-        for kind in self.tokens or ():
-            check_choice("extract.tokens", kind, KINDS)
-        check_choice("extract.dtype", self.dtype, tuple(DTYPES))
-        check_number("extract.purity", self.purity, low=0, high=1)
-        check_choice("extract.corrupt", self.corrupt, ("fatal", "missing"))
-        check_int("extract.chunk", self.chunk, low=1)
-        check_int("extract.batch_size", self.batch_size, low=1)
+    split: str | None = None
+    """Which part of the data it is, for the record."""
 
 
 def identity(
@@ -69,14 +83,15 @@ def identity(
         raise SaevError(
             f"extract.tokens must name at least one of {available}, or be null for all of the backbone's"
         )
-    tokens, end = {}, 0
+    spans, end = {}, 0
     for kind in kinds:
         first, last = backbone.tokens.get(kind, (0, 1))
-        tokens[kind] = [end, end := end + last - first]
+        spans[kind] = [end, end := end + last - first]
     return {
         "schema": SCHEMA,
         "backbone": backbone.name,
         "weights": backbone.weights_hash(),
+        "geometry": getattr(backbone, "geometry", ""),
         "preprocess": {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(backbone.preprocess).items()
@@ -85,11 +100,12 @@ def identity(
         "d": backbone.d,
         "layers": layers,
         "grid": list(backbone.grid),
-        "tokens": tokens,
+        "spans": spans,
         "backbone_tokens": {kind: list(ends) for kind, ends in backbone.tokens.items()},
         "dtype": options.dtype,
         "computed": computed,
         "data": images.fingerprint,
+        "split": options.split,
         "n_images": len(images),
         "classes": list(images.classes),
         "purity": options.purity,
@@ -105,7 +121,7 @@ def create(path: Path, attrs: dict) -> None:
         for key, value in attrs.items():
             if found.get(key) != value:
                 raise SaevError(
-                    f"{path}: the unfinished store there has {key} {brief(found.get(key))}, this run {brief(value)}; "
+                    f"{path}: the unfinished store there has {key} {shortened(found.get(key))}, this run {shortened(value)}; "
                     "finish it with its own configuration, or delete it"
                 )
         for leftover in path.rglob("*.partial"):
@@ -127,7 +143,7 @@ def create(path: Path, attrs: dict) -> None:
 def arrays(attrs: dict) -> dict[str, tuple[str, tuple[int, ...], object]]:
     """(dtype, shape, value where a chunk is missing) of every per-image array of a store with these attributes."""
     n, d, layers = attrs["n_images"], attrs["d"], attrs["layers"]
-    t, p = max(last for _, last in attrs["tokens"].values()), attrs["grid"][0] * attrs["grid"][1]
+    t, p = max(last for _, last in attrs["spans"].values()), attrs["grid"][0] * attrs["grid"][1]
     return {
         **{f"acts/{layer}": (attrs["dtype"], (n, t, d), float("nan")) for layer in layers},
         **{f"norms/{layer}": ("float32", (n, t), float("nan")) for layer in layers},
@@ -135,3 +151,18 @@ def arrays(attrs: dict) -> dict[str, tuple[str, tuple[int, ...], object]]:
         "labels/image": ("uint16", (n,), IGNORE),
         "labels/present": ("bool", (n,), False),
     }
+
+
+def open_group(path: Path) -> zarr.Group:
+    """The group of a store of this schema, complete or not, read-only. Raises SaevError if there is none."""
+    if not (path / "zarr.json").is_file():
+        raise SaevError(f"{path}: no activation store there; record one with the extract stage")
+    try:
+        group = zarr.open_group(str(path), mode="r")
+    except Exception as error:  # zarr, json and the file system each raise their own
+        raise SaevError(f"{path}: not an activation store ({first_line(error)})") from None
+    if group.attrs.get("schema") != SCHEMA:
+        raise SaevError(
+            f"{path}: schema is {group.attrs.get('schema')!r}, this version reads {SCHEMA}; record it again"
+        )
+    return group

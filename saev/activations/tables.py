@@ -17,7 +17,7 @@ def contents(found: Inspection) -> Table:
         "images": f"{n_images:,}"
         + (f", of which missing {len(missing):,}: {', '.join(missing[:3])} ..." if missing else ""),
         "tokens": f"{n_tokens} per image: "
-        + ", ".join(f"{last - first} {kind}" for kind, (first, last) in attrs["tokens"].items()),
+        + ", ".join(f"{last - first} {kind}" for kind, (first, last) in attrs["spans"].items()),
         "patches": f"{rows} x {columns} of an input of {' x '.join(map(str, attrs['preprocess']['size']))} px",
         "values": f"{attrs['dtype']}, width {d}",
         "labels": f"{len(attrs['classes']):,} classes",

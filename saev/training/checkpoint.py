@@ -31,7 +31,7 @@ class Resumable(lightning.Callback):
         """The checkpoint, or None where there is none or one that is damaged, which one line says.
 
         Raises:
-            SaevError: it is of other `members` (name and options of each) or was made on more or fewer devices.
+            SaevError: it is of other `members` (name and options of each), or of more or fewer devices.
         """
         if not self.path.exists():
             return None
@@ -77,7 +77,7 @@ class _Damaged(Exception):
 
 
 def _read(path: Path) -> dict:
-    """A checkpoint, its tensors left on the disk. (torch.load does not look at the checksums of torch.save.)"""
+    """A checkpoint, its tensors left on the disk. (torch.load ignores the checksums that torch.save writes.)"""
     try:
         with zipfile.ZipFile(path) as file:
             if (part := file.testzip()) is not None:

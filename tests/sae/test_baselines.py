@@ -30,7 +30,7 @@ def fitted(stores, working, *architectures):
 
 
 def data(store):
-    return torch.from_numpy(store.patches(2, 0, store.n_images)).flatten(0, 1).float()
+    return torch.from_numpy(store.acts(2)[:, 1:]).flatten(0, 1).float()
 
 
 def test_pca_is_that_of_scikit_learn(stores, tmp_path):
