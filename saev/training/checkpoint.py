@@ -77,7 +77,7 @@ class _Damaged(Exception):
 
 
 def _read(path: Path) -> dict:
-    """A checkpoint, its tensors left on the disk. (torch.load ignores the checksums that torch.save writes.)"""
+    """A checkpoint, its tensors left on the disk. (torch.load ignores the checksums of torch.save.)"""
     try:
         with zipfile.ZipFile(path) as file:
             if (part := file.testzip()) is not None:

@@ -72,8 +72,8 @@ class Loop:
         """Take all steps and return the loss curve of each SAE; they are trained in place, and may be moved.
 
         Args:
-            stream: stream(start=, rank=, world=) gives the batches from number `start` on, of each the part of
-                process `rank` of `world`.
+            stream: stream(start=, rank=, world=) gives the batches from number `start` on, of each the part
+                for process `rank` of `world`.
 
         Raises:
             SaevError: a loss that is not finite, or a checkpoint of another run.
