@@ -19,7 +19,7 @@ from torch.utils.data import IterableDataset
 from saev.checks import check_int, check_number
 from saev.errors import SaevError
 from saev.machine import Machine
-from saev.sae.architecture import Architecture, Trained
+from saev.sae import Architecture, Trained
 from saev.sae.model import SAE
 from saev.training.loop import Loop
 from saev.training.options import Training

@@ -12,7 +12,7 @@ from saev.activations.tokens import Tokens
 from saev.checks import check_int
 from saev.errors import SaevError
 from saev.machine.machine import Machine
-from saev.sae.architecture import Architecture, Trained
+from saev.sae import Architecture, Trained
 from saev.sae.model import SAE
 from saev.training.latent_parallel import join_shards
 from saev.training.loop import Loop
