@@ -1,4 +1,5 @@
-"""meanings -> tests: edit each concept's latent inside the model and measure what changes, against controls."""
+"""meanings -> tests: edit each concept's latent inside the model and measure what changes, against
+controls."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -7,7 +8,7 @@ from omegaconf import DictConfig
 
 from pipeline.cell import Cell, read_json
 from pipeline.pictures import edited_maps
-from pipeline.stage import plain, read, stage
+from pipeline.stage import read, stage
 from saev.checks import Options, at_least, check_seed
 
 

@@ -26,8 +26,8 @@ INTERRUPTED = 130
 def stage(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[..., None]]:
     """Make `main(cfg)` an entry point composed from `<config_name>.yaml` of the study's conf/.
 
-    What a user can put right (a wrong group or value, a missing or damaged file, a full disk) ends in one line and
-    exit code 1; anything else keeps its traceback.
+    What a user can put right (a wrong group or value, a missing or damaged file, a full disk) ends in one
+    line and exit code 1; anything else keeps its traceback.
     """
 
     def decorate(task: Callable[[DictConfig], None]) -> Callable[..., None]:
@@ -54,7 +54,8 @@ def stage(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable
 
 
 def conf_folder(config_name: str) -> Path:
-    """The conf/ of the study in whose folder we are; elsewhere that of the embedded study, beside this package."""
+    """The conf/ of the study in whose folder we are; elsewhere that of the embedded study, beside this
+    package."""
     here = Path("conf")
     return (
         here if (here / f"{config_name}.yaml").is_file() else Path(__file__).parents[1] / "conf"
@@ -86,7 +87,8 @@ def read(kind: type[Kind], section: DictConfig | dict) -> Kind:
 
 
 def compose_again(config_name: str, **choices: str) -> DictConfig:
-    """This run's configuration with other choices of groups; overrides of the groups chosen anew are left out."""
+    """This run's configuration with other choices of groups; overrides of the groups chosen anew are left
+    out."""
     kept = []
     for override in HydraConfig.get().overrides.task:
         group = override.lstrip("+~").partition("=")[0].partition(".")[0]
@@ -98,8 +100,8 @@ def compose_again(config_name: str, **choices: str) -> DictConfig:
 
 
 def check_names(cfg: DictConfig) -> None:
-    """Raise SaevError where a group's file bears another name than it gives itself: its results would be taken for
-    another cell's. A name given on the command line is meant."""
+    """Raise SaevError where a group's file bears another name than it gives itself: its results would be
+    taken for another cell's. A name given on the command line is meant."""
     if not HydraConfig.initialized():
         return
     given = HydraConfig.get().overrides.task

@@ -2,8 +2,9 @@
 
     python -m pipeline.sweep -m sae=topk,batchtopk sae.k=16,32,64
 
-writes conf/sae/topk-k16.yaml and so on, lists them in conf/study.yaml, and runs `dvc repro`. Those that read the same
-tokens are trained on one stream, what the study has already is not made again, and `dvc metrics show` compares them.
+writes conf/sae/topk-k16.yaml and so on, lists them in conf/study.yaml, and runs `dvc repro`. Those that read
+the same tokens are trained on one stream, what the study has already is not made again, and `dvc metrics
+show` compares them.
 """
 
 import re
@@ -60,14 +61,13 @@ def expand(words: list[str], folder: Path) -> Iterator[tuple[str, dict]]:
             values[key.removeprefix("sae.")] = chosen
         else:
             raise SaevError(
-                f"a sweep is over sae and its options, got {key}; conf/study.yaml lists data, backbones, layers"
+                f"a sweep is over sae and sae.<option>, got {key}; conf/study.yaml lists the rest"
             )
     for base in bases:
         file = folder / f"{base}.yaml"
         if not file.is_file():
-            raise SaevError(
-                f"{file}: no such file; there are {', '.join(sorted(f.stem for f in folder.glob('*.yaml')))}"
-            )
+            there = ", ".join(sorted(other.stem for other in folder.glob("*.yaml")))
+            raise SaevError(f"{file}: no such file; there are {there}")
         options = yaml.safe_load(file.read_text(encoding="utf-8"))
         for combination in product(*values.values()):
             changes = dict(zip(values, combination, strict=True))

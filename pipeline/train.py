@@ -65,8 +65,8 @@ def identity(cell: Cell) -> dict:
 
 
 def beside(cell: Cell) -> Iterator[Cell]:
-    """The cells to be trained on the stream of this one: those that `together` names, or the study's that nobody
-    has trained yet."""
+    """The cells to be trained on the stream of this one: those that `together` names, or the study's that
+    nobody has trained yet."""
     from saev.sae import Trained
 
     named, found = cell.cfg.together, 0
