@@ -1,4 +1,5 @@
-"""A store, looked at: what it holds, whether it is whole, how fast this disk reads it, which activations are outliers."""
+"""A store, looked at: what it holds, whether it is whole, how fast this disk reads it, which activations are
+outliers."""
 
 from omegaconf import DictConfig
 

@@ -127,7 +127,10 @@ def _rule(hint: object, options: object) -> _Rule:
         return _choice((True, False))
     if origin in (Union, UnionType):
         rules = [_rule(arg, options) for arg in args]
-        expected = " or ".join(rule.expected for rule in rules)
+        # Without "or null": who gave a wrong value wants to know the right ones.
+        expected = " or ".join(
+            rule.expected for arg, rule in zip(args, rules, strict=True) if arg is not NoneType
+        )
         return _Rule(lambda value: any(rule.accepts(value) for rule in rules), expected)
     if origin is tuple and args[1:] == (...,):
         each = _rule(args[0], options)
@@ -137,7 +140,7 @@ def _rule(hint: object, options: object) -> _Rule:
             each,
         )
     if isinstance(hint, type):
-        expected = {NoneType: "null", str: "a string"}.get(hint, f"a {hint.__name__}")
+        expected = "a string" if hint is str else f"a {hint.__name__}"
         return _Rule(lambda value: isinstance(value, hint), expected)
     raise TypeError(f"{hint}: Options cannot check this annotation")
 
