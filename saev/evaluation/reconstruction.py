@@ -35,19 +35,6 @@ def measure_reconstruction(
     Returns:
         For each SAE its metrics, and the density (share of tokens on which it fires) of every latent, (s,).
     """
-<<<<<<< HEAD
-    for sae in saes:
-        sae.check_width(store.d, str(store.path))
-    saes = [sae.to(device) for sae in saes]
-    mean = torch.from_numpy(store.tokens(layer).normalisation()[0]).to(device)
-    sse, sse_mean, n = [0.0] * len(saes), 0.0, 0
-    fires = [torch.zeros(sae.d_sae, dtype=torch.int64, device=device) for sae in saes]
-    n_images = min(store.n_images, max_images or store.n_images)
-    for _, acts in track(store.tokens(layer).chunks(n_images), "evaluate", n_images, size=store.chunk):
-        x = torch.from_numpy(acts).reshape(-1, store.d).to(device).float()
-        n += len(x)
-        for x_nd in x.split(batch_size):
-=======
     for name, sae in saes.items():
         sae.check_tokens(tokens, name)
         sae.to(device)
@@ -60,7 +47,6 @@ def measure_reconstruction(
         x_all = torch.from_numpy(x_btd).reshape(-1, tokens.d).to(device).float()
         n += len(x_all)
         for x_nd in x_all.split(batch_size):
->>>>>>> main
             sse_mean += (x_nd.double() - mean).square().sum().item()
             for name, sae in saes.items():
                 codes = sae.codes(x_nd)

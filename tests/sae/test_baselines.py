@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA as SklearnPCA
 
 from saev.errors import SaevError
 from saev.evaluation import evaluate
+from saev.machine import Machine
 from saev.sae import PCA, SAE, KMeans, Neurons, RandomDirections, SemiNMF, TopK, load_sae, save_sae
 from saev.training import Training, fit
 
@@ -17,16 +18,15 @@ D = 24
 
 def fitted(stores, working, *architectures):
     options = Training(steps=5, batch_size=64, window=4, precision="fp32")
-    return fit(
-        architectures,
-        stores["train"],
-        layer=2,
+    found = fit(
+        {f"member {i}": architecture for i, architecture in enumerate(architectures)},
+        stores["train"].tokens(2),
         options=options,
         seed=3,
         working=working,
-        accelerator="cpu",
-        devices=1,
+        machine=Machine(accelerator="cpu", devices=1),
     )
+    return [one.sae for one in found.values()], [point for one in found.values() for point in one.curve]
 
 
 def data(store):
