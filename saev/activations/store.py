@@ -45,7 +45,7 @@ class Store(Reader):
         return tokens.at(np.asarray(images)[:, None], np.arange(tokens.per_image))
 
     def check_same_model(self, other: "Store") -> None:
-        """Raise SaevError unless both stores hold the same tokens of the same backbone, with the same classes."""
+        """Raise SaevError unless both hold the same layers, tokens and classes, recorded by one backbone."""
         mine, theirs = (store.origin(store.layers[0], tuple(store.spans)) for store in (self, other))
         agree(theirs, mine, str(other.path), str(self.path), but=("data",))
         for key in ("layers", "classes"):
