@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -78,9 +79,9 @@ def _record_chunks(
     # zarr writes a chunk beside its place and renames it: the file is there whole or not at all.
     todo = [chunk for chunk in share if not all(_written(array, chunk) for array in targets.values())]
     of_share, done = sum(map(len, share)), sum(map(len, share)) - sum(map(len, todo))
-    backbone = backbone.to(machine.device)
+    backbone, what = backbone.to(machine.device), f"extract {attrs['split'] or ''}".strip()
     with (
-        Progress(f"extract {attrs['split'] or ''}".strip(), of_share, "images", done) as progress,
+        closing(Progress(what, of_share, "images", done=done)) as progress,
         ThreadPoolExecutor(1) as writer,
         torch.inference_mode(),
     ):

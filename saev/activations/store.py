@@ -1,7 +1,6 @@
 """A store on the disk, and what it gives out."""
 
 from collections.abc import Sequence
-
 from functools import cached_property
 from typing import Literal
 
