@@ -114,7 +114,7 @@ def _changed(setup: Setup, edit: Edit, n_images: int) -> Tensor:
     touched = (edit.amounts_btk[:n_images] != 0).flatten(1).any(1).nonzero().flatten()
     changed_bu = torch.zeros_like(before_bu, dtype=torch.bool)
     after_bu = setup.model.predict(touched, setup.whole(edit.change(touched)))
-    changed_bu[touched] = after_bu != before_bu[touched] if len(touched) else changed_bu[touched]
+    changed_bu[touched] = after_bu != before_bu[touched]
     return changed_bu
 
 
