@@ -70,14 +70,16 @@ class Store(Reader):
 
     @cached_property
     def labelled(self) -> Literal["patches", "images"] | None:
-        """What the labels are of: patches, where masks say what each shows; else images, if their label is known."""
+        """What the labels are of: patches, where masks say what each shows; else images, if their label is
+        known."""
         of_patch, of_image = self.patch_labels(), self.image_labels()
         if of_patch.size and (of_patch != of_image[:, None]).any():
             return "patches"
         return "images" if (of_image != IGNORE).any() else None
 
     def drawn(self, n: int, seed: int) -> np.ndarray:
-        """(at most n,) images that are present, drawn by seed and spread over the classes that most of each shows."""
+        """(at most n,) images that are present, drawn by seed and spread over the classes that most of each
+        shows."""
         present = np.flatnonzero(self.present)
         return present[spread_over_classes(self.image_labels()[present], n, seed)]
 
