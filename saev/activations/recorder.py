@@ -128,7 +128,7 @@ def _load(
         for pixels, patch, image, present in loader:
             yield pixels, {"labels/patch": patch, "labels/image": image, "labels/present": present}
     except SaevError as error:
-        message = str(error).strip()
+        message = str(error.args[0]).strip()  # as torch put it together, of several lines
         if "Original Traceback" in message:  # from a worker process; the last line is `type: message`
             message = message.splitlines()[-1].partition(": ")[2]
         raise SaevError(message) from None
