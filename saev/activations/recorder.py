@@ -78,10 +78,11 @@ def _record_chunks(
     share = chunks[distributed.rank() :: distributed.world()]
     # zarr writes a chunk beside its place and renames it: the file is there whole or not at all.
     todo = [chunk for chunk in share if not all(_written(array, chunk) for array in targets.values())]
-    what, done = f"extract {attrs['split'] or ''}".strip(), sum(map(len, share)) - sum(map(len, todo))
+    what, n_share = f"extract {attrs['split'] or ''}".strip(), sum(map(len, share))
+    done = n_share - sum(map(len, todo))
     backbone = backbone.to(machine.device)
     with (
-        closing(Progress(what, sum(map(len, share)), "images", done=done)) as progress,
+        closing(Progress(what, n_share, "images", done=done)) as progress,
         ThreadPoolExecutor(1) as writer,
         torch.inference_mode(),
     ):
