@@ -22,19 +22,26 @@ def run(folder: Path, members: list[int]) -> None:
     """What one process does."""
     from benchmarks.synthetic import synthetic_store
     from saev.evaluation import evaluate
+    from saev.machine import Machine
     from saev.machine.allocator import keep_freed_memory
     from saev.sae import TopK, save_sae
     from saev.training import Training, fit
 
     keep_freed_memory()
     store = synthetic_store(folder / "store", n_images=600, n_patches=256, d=384)
-    architectures = [TopK(d_sae=2048, **MEMBERS[i]) for i in members]
+    architectures = {f"sae{i}": TopK(d_sae=2048, **MEMBERS[i]) for i in members}
     with tempfile.TemporaryDirectory() as working:
-        saes, _ = fit(
-            architectures, store, layer=0, options=Training(steps=STEPS), seed=0, working=Path(working)
+        fitted = fit(
+            architectures,
+            store.tokens(0),
+            options=Training(steps=STEPS),
+            seed=0,
+            machine=Machine(),
+            working=Path(working),
         )
-    for i, sae, (metrics, _) in zip(members, saes, evaluate(saes, store, 0, max_images=100), strict=True):
-        save_sae(sae, folder / f"sae{i}", metrics=metrics)
+    saes = [one.sae for one in fitted.values()]
+    for name, sae, (metrics, _) in zip(fitted, saes, evaluate(saes, store, 0, max_images=100), strict=True):
+        save_sae(sae, folder / name, metrics=metrics)
 
 
 def seconds(folder: Path, runs: list[list[int]]) -> float:

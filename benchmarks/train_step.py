@@ -61,7 +61,7 @@ class Step:
     def __init__(self, architecture, d: int, precision: str, x_nd: Tensor):
         self.sae = SAE(architecture, torch.zeros(d), 1.0, precision=precision).to(x_nd.device)
         self.dead = half_dead(self.sae.d_sae).to(x_nd.device) if architecture.aux_k else None
-        start(self.sae.W_enc, self.sae.b_enc, x_nd, limited=architecture.limited, dead=self.dead)
+        start(self.sae.W_enc, self.sae.b_enc, x_nd, limited=architecture.competitive, dead=self.dead)
         self.optimizer = torch.optim.Adam(self.sae.parameters(), lr=1e-6, fused=True)
 
     def __call__(self, x_nd: Tensor) -> None:

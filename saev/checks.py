@@ -98,6 +98,12 @@ def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
     _check(name, value, _choice(choices))
 
 
+def check_seed(value: object) -> int:
+    """The seed, if it is one that torch, numpy and sklearn all take: an integer in [0, 2^32 - 1]."""
+    check_int("seed", value, low=0, high=2**32 - 1)
+    return value
+
+
 class _Rule(NamedTuple):
     accepts: Callable[[object], bool]
     expected: str
@@ -127,7 +133,10 @@ def _rule(hint: object, options: object) -> _Rule:
         return _choice((True, False))
     if origin in (Union, UnionType):
         rules = [_rule(arg, options) for arg in args]
-        expected = " or ".join(rule.expected for rule in rules)
+        # Without "or null": who gave a wrong value wants to know the right ones.
+        expected = " or ".join(
+            rule.expected for arg, rule in zip(args, rules, strict=True) if arg is not NoneType
+        )
         return _Rule(lambda value: any(rule.accepts(value) for rule in rules), expected)
     if origin is tuple and args[1:] == (...,):
         each = _rule(args[0], options)
@@ -137,7 +146,7 @@ def _rule(hint: object, options: object) -> _Rule:
             each,
         )
     if isinstance(hint, type):
-        expected = {NoneType: "null", str: "a string"}.get(hint, f"a {hint.__name__}")
+        expected = "a string" if hint is str else f"a {hint.__name__}"
         return _Rule(lambda value: isinstance(value, hint), expected)
     raise TypeError(f"{hint}: Options cannot check this annotation")
 

@@ -1,4 +1,5 @@
-"""Numbers with evidence: a value, its interval, what it would be without the effect, and how often chance does as well."""
+"""Numbers with evidence: a value, its interval, what it would be without the effect, and how often chance
+does as well."""
 
 from typing import NamedTuple
 
@@ -26,10 +27,11 @@ def resamples(n: int, times: int = 1000, seed: int = 0) -> np.ndarray:
 
 
 def mean_of_ratios(part_cn: np.ndarray, whole_cn: np.ndarray, weights_rn: np.ndarray) -> Estimate:
-    """The mean over classes of sum_n part / sum_n whole, with the 95 % percentile interval of a bootstrap over n.
+    """The mean over classes of sum_n part / sum_n whole, with the 95 % percentile interval of a bootstrap
+    over n.
 
-    A class that is nowhere (whole = 0) is left out; so is, of a resample, a class that it lacks. Where no class is
-    left the value is None.
+    A class that is nowhere (whole = 0) is left out; so is, of a resample, a class that it lacks. Where no
+    class is left the value is None.
 
     Args:
         part_cn, whole_cn: counts of each class in each independent thing (an image).
@@ -48,10 +50,11 @@ def mean_of_ratios(part_cn: np.ndarray, whole_cn: np.ndarray, weights_rn: np.nda
 
 
 def spread_over_classes(labels_n: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """Up to n of the things, drawn by seed and spread over their classes: one of each class, then a second of each, ...
+    """Up to n of the things, drawn by seed and spread over their classes: one of each class, then a second of
+    each, ...
 
-    So any beginning of the answer is spread alike, and a rare class is there where "the first n" of a sorted folder
-    would be of a few classes.
+    So any beginning of the answer is spread alike, and a rare class is there where "the first n" of a sorted
+    folder would be of a few classes.
 
     Args:
         labels_n: the class of each thing; any integers.

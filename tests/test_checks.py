@@ -66,12 +66,12 @@ class Plain(Options):
         ({"parallel": "tokens"}, "sae.parallel must be one of batch, latents, got 'tokens'"),
         ({"devices": "all"}, "sae.devices must be an integer >= 1 or auto, got 'all'"),
         ({"devices": 0}, "sae.devices must be an integer >= 1 or auto, got 0"),
-        ({"limit": 0}, "sae.limit must be an integer >= 1 or null, got 0"),
+        ({"limit": 0}, "sae.limit must be an integer >= 1, got 0"),
         ({"widths": [3, 0]}, "sae.widths must be an integer >= 1, got 0"),
         ({"widths": 3}, "sae.widths must be a list, each an integer >= 1, got 3"),
         ({"pairs": ["ab"]}, "sae.pairs must be a list, each a string, got 'ab'"),
-        ({"place": "a/b"}, "sae.place must be a Path or null, got 'a/b'"),
-        ({"several": [True]}, "sae.several must be a list, each an integer or null, got [True]"),
+        ({"place": "a/b"}, "sae.place must be a Path, got 'a/b'"),
+        ({"several": [True]}, "sae.several must be a list, each an integer, got [True]"),
     ],
 )
 def test_faults_are_named_and_echoed(options, message):

@@ -30,7 +30,7 @@ def test_store_examples(library, stores):
         assert names["batch"].shape == (512, 24) and names["acts"].shape == (8, 16, 24)
         np.testing.assert_array_equal(names["some"], stores["train"].acts(1)[:][[3, 0], [1, 5]])
     else:
-        np.testing.assert_array_equal(names["acts"], stores["train"].patches(1, 0, 32))
+        np.testing.assert_array_equal(names["acts"], stores["train"].acts(1)[:32, 1:])
     if library == "zarr":
         # The normalised activations have mean 0 and mean norm sqrt(d) over the whole store; 32 of 40 images come close.
         assert np.linalg.norm(names["x"], axis=-1).mean() == pytest.approx(24**0.5, rel=0.05)

@@ -1,5 +1,6 @@
 """Weights from a local file, and weights that are random on purpose."""
 
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from saev.errors import SaevError
+from saev.errors import SaevError, first_line
 
 
 @contextmanager
@@ -19,19 +20,31 @@ def reproducible_start() -> Iterator[None]:
 
 
 def read_state_dict(path: str) -> dict[str, Tensor]:
-    """Read a state dict from a `.safetensors` or torch file; never unpickles anything but tensors."""
+    """Read a state dict from a `.safetensors` or torch file; never unpickles anything but tensors.
+
+    Raises:
+        SaevError: no such file, a damaged one, one of more than tensors, or values that are not finite.
+    """
     if not Path(path).is_file():
         raise SaevError(f"{path}: no such weights file")
     try:
         if path.endswith(".safetensors"):
             from safetensors.torch import load_file
 
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:  # torch's own text advises to run the pickle
+        raise SaevError(
+            f"{path}: cannot be read as weights: it is damaged, or a pickle of more than tensors, "
+            "which is never run; save its state dict as .safetensors"
+        ) from None
     except Exception as error:
-        raise SaevError(f"{path}: cannot be read as weights ({str(error).splitlines()[0]})") from None
-    if not isinstance(state, dict):
-        raise SaevError(f"{path}: holds a {type(state).__name__}, expected a state dict of weights")
+        raise SaevError(f"{path}: cannot be read as weights ({first_line(error)})") from None
     for key in ("state_dict", "model"):  # the usual wrappings of training scripts
-        state = state.get(key, state)
+        state = state.get(key, state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise SaevError(f"{path}: holds no state dict, which is a dict of tensors by name")
+    if broken := [key for key, value in state.items() if not value.isfinite().all()]:
+        raise SaevError(f"{path}: holds weights that are not finite, e.g. {broken[0]!r}")
     return state

@@ -16,9 +16,9 @@ def measure_fidelity(sae: SAE, model: Continuation, tokens: Tokens) -> dict[str,
 
         recovered = (reconstructed - mean) / (original - mean)
 
-    each the balanced accuracy: the mean recall over classes, which a dominant class cannot carry. `mean` replaces
-    every token by the split's mean token, `zero` by zeros, which a model has never seen. Tokens of kinds that the SAE
-    does not read are kept in all four.
+    each the balanced accuracy: the mean recall over classes, which a dominant class cannot carry. `mean`
+    replaces every token by the split's mean token, `zero` by zeros, which a model has never seen. Tokens of
+    kinds that the SAE does not read are kept in all four.
 
     Args:
         model: continued from images of the store of `tokens`.

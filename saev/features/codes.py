@@ -20,7 +20,8 @@ from saev.sae.model import SAE
 class Codes:
     """The codes of units: the tokens of every image of a split, or its whole images.
 
-    Every image has the same number of units, in order; those of an image that could not be decoded are silent.
+    Every image has the same number of units, in order; those of an image that could not be decoded are
+    silent.
     """
 
     csr: scipy.sparse.csr_array
@@ -92,8 +93,8 @@ def encode_tokens(
     device: torch.device | str = "cpu",
     batch_size: int = 4096,
 ) -> None:
-    """Write the codes of all tokens as a safetensors file in CSR form: values float16 (relative error 5e-4; at
-    most 65504), latents uint16 or int32, offsets int64. Its metadata say whose codes of what they are.
+    """Write the codes of all tokens as a safetensors file in CSR form: values float16 (relative error 5e-4;
+    at most 65504), latents uint16 or int32, offsets int64. Its metadata say whose codes of what they are.
 
     Args:
         what: name of the SAE in errors.
@@ -130,7 +131,8 @@ def encode_tokens(
 
 
 def load_codes(path: str | Path, tokens: Tokens, sae: SAE) -> Codes:
-    """Read the codes that `sae` has of `tokens`. Raises SaevError if they are missing, or another SAE's or store's."""
+    """Read the codes that `sae` has of `tokens`. Raises SaevError if they are missing, or another SAE's or
+    store's."""
     from safetensors import safe_open
 
     if not Path(path).is_file():
@@ -142,9 +144,8 @@ def load_codes(path: str | Path, tokens: Tokens, sae: SAE) -> Codes:
         raise SaevError(f"{path}: does not say whose codes these are; run the features stage again")
     agree(Origin.of(facts["origin"]), tokens.origin, f"the codes {path}", str(tokens.path))
     if facts["sae"] != sae.digest():
-        raise SaevError(
-            f"{path}: the codes of SAE {facts['sae']}, not of the one given, {sae.digest()}; run the features stage again"
-        )
+        whose = f"the codes of SAE {facts['sae']}, not of the one given, {sae.digest()}"
+        raise SaevError(f"{path}: {whose}; run the features stage again")
     # int32 indices: scipy would otherwise widen both arrays to int64.
     small = offsets.astype(np.int32) if offsets[-1] < 2**31 else offsets
     shape = (len(offsets) - 1, facts["d_sae"])

@@ -17,7 +17,7 @@ def top_images(codes_it: np.ndarray, k: int) -> np.ndarray:
 
 
 def strongest_latents(codes: Codes, k: int) -> np.ndarray:
-    """The at most k live latents with the largest code anywhere, strongest first: what there is to see where no
-    label says what to look for."""
+    """The at most k live latents with the largest code anywhere, strongest first: what there is to see where
+    no label says what to look for."""
     order = np.argsort(-codes.maximum, kind="stable")[:k]
     return order[codes.maximum[order] > 0]

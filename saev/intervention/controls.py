@@ -1,4 +1,5 @@
-"""What an edit is held against: the same done with a feature, or a direction, that nobody claims anything of."""
+"""What an edit is held against: the same done with a feature, or a direction, that nobody claims anything
+of."""
 
 from collections.abc import Callable
 
@@ -16,7 +17,8 @@ NEAREST = 20
 
 
 def similar_latents(latents: list[int], train: Codes, seed: int) -> list[int]:
-    """For each latent a random live one that fires about as often and is none of them; itself if there is no other."""
+    """For each latent a random live one that fires about as often and is none of them; itself if there is no
+    other."""
     rng = np.random.default_rng(seed)
     density = train.density
     free = np.setdiff1d(np.flatnonzero(density), latents)
@@ -54,5 +56,5 @@ CONTROLS: dict[str, Callable[[Trial, str, float], Edit]] = {
     "random latent": _random_latent,
     "random direction": _random_direction,
 }
-"""The control's edit in place of the chosen latent's: a random live latent of similar density, edited in the same way;
-a random direction, pushed on every token by exactly the length of the chosen latent's edit."""
+"""The control's edit in place of the chosen latent's: a random live latent of similar density, edited in the
+same way; a random direction, pushed on every token by exactly the length of the chosen latent's edit."""

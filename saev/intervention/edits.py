@@ -68,8 +68,8 @@ EDITS: dict[str, Callable[[Tensor, float, Tensor], Tensor]] = {
     "add": _add,
     "clamp": _clamp,
 }
-"""What codes f become at a strength: set to, raised by, or held below `strength` times the latent's largest training
-code; multiplied by `strength`; or 0."""
+"""What codes f become at a strength: set to, raised by, or held below `strength` times the latent's largest
+training code; multiplied by `strength`; or 0."""
 
 
 def edit_latents(

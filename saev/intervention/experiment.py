@@ -1,8 +1,8 @@
 """The controlled experiment: edit one concept's latent at a time, and count which predictions change.
 
-An arm is an edit, a place where it acts, and either the latent that probing chose for the concept or a control in its
-stead, at several strengths. Only the suffix of the model is rerun, from stored activations, and only for images in
-which the edit changes anything at all.
+An arm is an edit, a place where it acts, and either the latent that probing chose for the concept or a
+control in its stead, at several strengths. Only the suffix of the model is rerun, from stored activations,
+and only for images in which the edit changes anything at all.
 """
 
 from collections.abc import Iterator, Sequence
@@ -94,8 +94,9 @@ def trials(setup: Setup, chosen: dict[str, int], seed: int) -> list[Trial]:
 def run_experiment(setup: Setup, among: list[Trial], arms: Sequence[Arm]) -> Iterator[Outcome]:
     """Run every arm of every trial on the images of `setup.model`, and yield what it did, class by class.
 
-    A prediction counts as changed if it differs from the one on the unedited activations, computed in the same
-    precision. Units without a label count nowhere, and a control latent that is the chosen one is left out.
+    A prediction counts as changed if it differs from the one on the unedited activations, computed in the
+    same precision. Units without a label count nowhere, and a control latent that is the chosen one is left
+    out.
     """
     classes = setup.model.task.classes
     for trial in track(among, "intervene", len(among), unit="classes"):

@@ -37,7 +37,8 @@ class EditedImage(NamedTuple):
 
 
 def edited_images(among: list[Trial], options: Illustration) -> list[EditedImage]:
-    """For each trial one image: the class covers about half of it, and the task gets it right before the edit.
+    """For each trial one image: the class covers about half of it, and the task gets it right before the
+    edit.
 
     (An edit can only be seen to work on what was right before; the figures of the experiment use all images.)
     """

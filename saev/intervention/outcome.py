@@ -15,8 +15,8 @@ def summarise(outcomes: Iterable[Outcome], *, seed: int = 0) -> dict[str, list[d
         target change = changed units of the class / units of the class
         other change  = changed labelled units of other classes / all of those
 
-    Each is the mean over classes, so that a dominant class does not decide, with the 95 % interval of a bootstrap over
-    images; `pooled` sums over classes before dividing, as the paper does.
+    Each is the mean over classes, so that a dominant class does not decide, with the 95 % interval of a
+    bootstrap over images; `pooled` sums over classes before dividing, as the paper does.
 
     Returns:
         points: one per method, place and strength. curves: one per method and place, with `selectivity` and
@@ -44,15 +44,16 @@ def summarise(outcomes: Iterable[Outcome], *, seed: int = 0) -> dict[str, list[d
 def selectivity(points: list[tuple[float, float]]) -> float:
     """Area under target change as a function of other change, both in [0, 1].
 
-    The curve runs from (0, 0) through the points in order of other change, and on to (1, 1), as an ROC curve does:
-    0.5 for an edit that changes target and others alike, 1 for one that changes the target alone.
+    The curve runs from (0, 0) through the points in order of other change, and on to (1, 1), as an ROC curve
+    does: 0.5 for an edit that changes target and others alike, 1 for one that changes the target alone.
     """
     x, y = zip((0.0, 0.0), *sorted((other, target) for target, other in points), (1.0, 1.0), strict=True)
     return float(np.trapezoid(y, x))
 
 
 def other_at(points: list[tuple[float, float]], target: float) -> float | None:
-    """Other change where the target change first reaches `target`, linearly between strengths from (0, 0) on."""
+    """Other change where the target change first reaches `target`, linearly between strengths from (0, 0)
+    on."""
     previous = (0.0, 0.0)
     for point in points:
         if point[0] >= target:

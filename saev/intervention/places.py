@@ -24,4 +24,5 @@ PLACES: dict[str, Callable[[Scene], Tensor]] = {
     "predicted": lambda scene: scene.predicted_bt,
     "active": lambda scene: scene.fires_bt,
 }
-"""On every token; on those whose true class, or whose predicted class, is the target's; where the feature fires."""
+"""On every token; on those whose true class, or whose predicted class, is the target's; where the feature
+fires."""

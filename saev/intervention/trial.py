@@ -35,7 +35,7 @@ class Setup:
     def __post_init__(self):
         if "meanpool" in self.tokens.kinds:
             raise SaevError(
-                f"{self.tokens.path}: this SAE reads meanpool, which is no token of the model that an edit could change"
+                f"{self.tokens.path}: meanpool, which the SAE reads, is no token that an edit could change"
             )
 
     def codes(self, latents: list[int]) -> Tensor:

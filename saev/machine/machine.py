@@ -5,10 +5,10 @@ import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from saev.checks import check_choice, check_int
-from saev.errors import SaevError
+from saev.checks import Options, at_least, check_choice
+from saev.errors import SaevError, first_line
 
 if TYPE_CHECKING:  # torch is imported where it is used: composing a configuration needs none
     import torch
@@ -17,27 +17,19 @@ PRECISIONS = ("auto", "fp32", "bf16")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine:
+class Machine(Options, section="machine"):
     """Where and how to run, never what: no choice here may change a result beyond rounding."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """`auto` takes a GPU if there is one."""
-    devices: int | Literal["auto"] = "auto"
+    devices: Annotated[int, at_least(1)] | Literal["auto"] = "auto"
     """How many on each node, in the stages that use several; `auto`: all GPUs, or one process on the CPU."""
-    num_nodes: int = 1
+    num_nodes: Annotated[int, at_least(1)] = 1
     """Computers that work together."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of the backbone's matrix products; `auto` is bf16 where the hardware multiplies it natively."""
     parallel: Literal["batch", "latents"] = "batch"
     """What devices divide in training: each batch, or the latents of a dictionary too large for one."""
-
-    def __post_init__(self):
-        check_choice("machine.accelerator", self.accelerator, ("auto", "cpu", "gpu"))
-        if self.devices != "auto":
-            check_int("machine.devices", self.devices, low=1)
-        check_int("machine.num_nodes", self.num_nodes, low=1)
-        check_choice("machine.precision", self.precision, PRECISIONS)
-        check_choice("machine.parallel", self.parallel, ("batch", "latents"))
 
     @cached_property
     def device(self) -> "torch.device":
@@ -94,7 +86,7 @@ class Machine:
     def refusal(self, error: Exception) -> SaevError:
         """What Lightning says about devices that cannot be had, as one line."""
         asked = f"accelerator={self.accelerator}, devices={self.devices}, num_nodes={self.num_nodes}"
-        return SaevError(f"machine: {asked} cannot be had: {_first_line(error)}")
+        return SaevError(f"machine: {asked} cannot be had: {first_line(error)}")
 
 
 def use_bf16(precision: str, device: "torch.device | str" = "cpu") -> bool:
@@ -121,10 +113,6 @@ def hush_lightning() -> None:
 def cores() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def autocast(precision: str, device: "torch.device | str" = "cpu") -> AbstractContextManager:

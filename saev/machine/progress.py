@@ -3,8 +3,9 @@
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from time import monotonic
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from saev.machine import distributed
 
@@ -27,7 +28,7 @@ def track(
         total: units in all items together.
         size: units in each item, of which the last may have fewer, or a function that counts those of one.
     """
-    with Progress(what, total, unit) as progress:
+    with closing(Progress(what, total, unit)) as progress:
         done = 0
         for item in items:
             yield item
@@ -37,55 +38,55 @@ def track(
 
 
 class Progress:
-    """One piece of work of `total` units, shown within `with`.
+    """One piece of work of `total` units, shown until it is closed.
 
     On a terminal "extract train ━━━━━━ 3,200 of 10,000 images, 52 images/s, 2 min left"; elsewhere the same
-    without the bar. Where the work was begun before, `done` units are done already.
+    without the bar.
+
+    Args:
+        done: units that were done before, in another run.
+        facts: what to say at a rate of so many units per second; by default the rate.
     """
 
-    def __init__(self, what: str, total: int, unit: str, done: int = 0):
+    def __init__(
+        self, what: str, total: int, unit: str, *, done: int = 0, facts: Callable[[float], str] | None = None
+    ):
         self.what, self.total, self.unit, self.done = what, total, unit, done
+        self.facts = facts or (lambda rate: f"{number(rate)} {unit}/s")
         now = monotonic()
         self._shown = now
-        self._marks = deque([(now, done)], maxlen=30)  # a second or more apart
+        self._marks = deque([(now, done)], maxlen=30)  # a second or more apart: what the rate is taken over
         first = distributed.rank() == 0
         self._bar = _bar(what, total, done) if first and sys.stderr.isatty() else None
         self._every = BAR_EVERY if self._bar else LINE_EVERY if first else float("inf")
 
-    def __enter__(self) -> Self:
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        if self._bar:
-            self._show(monotonic(), self._units)
-            self._bar.stop()
-
-    def update(self, done: int, facts: Callable[[float], str] | None = None) -> None:
-        """Tell that `done` units are done; `facts` says what to show of a rate of units per second."""
+    def update(self, done: int) -> None:
+        """Tell that `done` units are done."""
         self.done = done
         now = monotonic()
         if now - self._shown >= self._every:
-            self._show(now, facts or self._units)
+            self._show(now)
         if now - self._marks[-1][0] >= 1:
             self._marks.append((now, done))
 
-    def _show(self, now: float, facts: Callable[[float], str]) -> None:
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        if self._bar:
+            self._show(monotonic())
+            self._bar.stop()
+
+    def _show(self, now: float) -> None:
         (then, before), self._shown = self._marks[0], now
         rate = (self.done - before) / max(now - then, 1e-9)
         state = f"{self.done:,} of {self.total:,} {self.unit}"
         if rate > 0:
-            state += f", {facts(rate)}"
+            state += f", {self.facts(rate)}"
             if self.done < self.total:
                 state += f", {duration((self.total - self.done) / rate)} left"
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=self.done, state=state)
         else:
             print(f"{self.what}: {state}", file=sys.stderr, flush=True)
-
-    def _units(self, rate: float) -> str:
-        return f"{number(rate)} {self.unit}/s"
 
 
 def say(line: str) -> None:
@@ -118,4 +119,5 @@ def _bar(what: str, total: int, done: int) -> "rich.progress.Progress":
     )
     bar = Progress(*columns, console=Console(stderr=True), expand=True)
     bar.add_task(what, total=total, completed=done, state="")
+    bar.start()
     return bar

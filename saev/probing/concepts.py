@@ -22,7 +22,8 @@ class Concepts:
     image: np.ndarray
     """(units,) the image of each unit."""
     cluster: np.ndarray
-    """(units,) the independent thing that it comes from: what a bootstrap resamples and a permutation shuffles."""
+    """(units,) the independent thing that it comes from: what a bootstrap resamples and a permutation
+    shuffles."""
 
     def of(self, c: int) -> tuple[np.ndarray, np.ndarray]:
         """(units of which concept c is known (m,), whether they show it (m,) bool)."""
@@ -32,7 +33,8 @@ class Concepts:
 
     @cached_property
     def single(self) -> np.ndarray:
-        """(units,) the one concept that each unit shows, -1 where it shows none or several, or nothing is known."""
+        """(units,) the one concept that each unit shows, -1 where it shows none or several, or nothing is
+        known."""
         shown = self.truth > 0
         one = self.known & (np.diff(shown.indptr) == 1)
         answer = np.full(len(self.known), -1)

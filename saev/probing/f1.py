@@ -8,8 +8,8 @@ from saev.features import Codes
 from saev.probing.concepts import Concepts
 
 THRESHOLDS = (0.0, 0.1, 0.3, 1.0, 3.0)
-"""A latent says "yes" where its code exceeds the threshold, in units of normalised activations. The paper's four, and
-3: with TopK codes most classes choose the largest, so four ended the series too early."""
+"""A latent says "yes" where its code exceeds the threshold, in units of normalised activations. The paper's
+four, and 3: with TopK codes most classes choose the largest, so four ended the series too early."""
 
 
 class Counts(NamedTuple):
@@ -24,7 +24,8 @@ class Counts(NamedTuple):
 
 
 def count(codes: Codes, concepts: Concepts, thresholds: tuple[float, ...] = THRESHOLDS) -> Counts:
-    """Count every (threshold, concept, latent): a product of sparse matrices, which costs as much as reading them."""
+    """Count every (threshold, concept, latent): a product of sparse matrices, which costs as much as reading
+    them."""
     csr, truth = codes.csr[concepts.known], concepts.truth[concepts.known]
     positive, unknown = (truth > 0).astype(np.int64).T, (truth < 0).astype(np.int64).T
     hits, fires = [], []

@@ -18,12 +18,12 @@ def linear_probes(
     """Validation accuracy of a linear classifier of the concepts on activations, and on codes.
 
     Both are sklearn's SGDClassifier (one-vs-rest log loss, averaged weights, default L2) on the same at most
-    `max_tokens` random training units that show exactly one concept, features scaled per column. Codes of whole
-    images face the mean of their tokens' activations.
+    `max_tokens` random training units that show exactly one concept, features scaled per column. Codes of
+    whole images face the mean of their tokens' activations.
 
     Returns:
-        `activations`, `codes`, and `majority`: always the most frequent validation concept. None where a split shows
-        fewer than two concepts.
+        `activations`, `codes`, and `majority`: always the most frequent validation concept. None where a
+        split shows fewer than two concepts.
     """
     rng = np.random.default_rng(seed)
     (y_train, rows), (y_val, test) = (

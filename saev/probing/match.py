@@ -1,4 +1,5 @@
-"""The latent that stands for each concept: chosen on one split, measured on another, beside latents taken at random."""
+"""The latent that stands for each concept: chosen on one split, measured on another, beside latents taken at
+random."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,8 +15,8 @@ SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "ap": average_precision_score,
     "prevalence": lambda truth, code: truth.mean(),
 }
-"""Of the chosen latent on validation, from (whether a unit shows the concept (m,), its code (m,)): average precision
-of the code as a score, and what it is for a random score."""
+"""Of the chosen latent on validation, from (whether a unit shows the concept (m,), its code (m,)): average
+precision of the code as a score, and what it is for a random score."""
 
 
 class Match(NamedTuple):
@@ -25,10 +26,11 @@ class Match(NamedTuple):
     latent: int
     threshold: float
     scores: dict[str, float]
-    """f1_train, on the split it was chosen on: biased upwards by the choice. f1, on validation with the same latent and
-    threshold. null_f1, the mean of the live latents, each at its best training threshold; null_f1_95, their 95th
-    percentile; rank, the share of them with at least the chosen one's F1, itself included (not the p-value of a choice
-    among them). units, images: on validation, that show the concept. And SCORES."""
+    """f1_train, on the split it was chosen on: biased upwards by the choice. f1, on validation with the same
+    latent and threshold. null_f1, the mean of the live latents, each at its best training threshold;
+    null_f1_95, their 95th percentile; rank, the share of them with at least the chosen one's F1, itself
+    included (not the p-value of a choice among them). units, images: on validation, that show the concept.
+    And SCORES."""
 
     def row(self) -> dict:
         """A flat record."""
@@ -38,8 +40,9 @@ class Match(NamedTuple):
 def match_concepts(train: Codes, val: Codes, asked_train: Concepts, asked_val: Concepts) -> list[Match]:
     """For each concept choose (latent, threshold) by training F1 and measure the choice on validation.
 
-    The null needs no sampling: "a live latent taken at random" has as its distribution of F1 the F1s of all live
-    latents. Concepts that either split does not show are left out; without a live latent there is nothing to choose.
+    The null needs no sampling: "a live latent taken at random" has as its distribution of F1 the F1s of all
+    live latents. Concepts that either split does not show are left out; without a live latent there is
+    nothing to choose.
     """
     counts_train, counts_val = count(train, asked_train), count(val, asked_val)
     table_train, table_val = f1(counts_train), f1(counts_val)

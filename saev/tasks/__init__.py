@@ -1,7 +1,7 @@
 """What a model is asked: frozen readouts, and the model from an edited layer on."""
 
 from saev.tasks.continuation import Continuation as Continuation
-from saev.tasks.heads import Head as Head
+from saev.tasks.heads import TaskOptions as TaskOptions
 from saev.tasks.heads import evaluate_task as evaluate_task
 from saev.tasks.heads import train_task as train_task
 from saev.tasks.task import READOUTS as READOUTS

@@ -1,4 +1,5 @@
-"""The model from an edited layer on: tokens of some images at that layer, plus a change, to a task's logits."""
+"""The model from an edited layer on: tokens of some images at that layer, plus a change, to a task's
+logits."""
 
 import numpy as np
 import torch
@@ -10,7 +11,8 @@ from saev.machine import Machine
 from saev.tasks.task import Task
 
 BATCH = 8
-"""Images per pass. On a CPU larger batches fall out of the cache; a GPU is fed well enough by one block's work."""
+"""Images per pass. On a CPU larger batches fall out of the cache; a GPU is fed well enough by one block's
+work."""
 
 
 class Continuation:
@@ -50,7 +52,8 @@ class Continuation:
         return len(self.x_btd)
 
     def logits(self, images: Tensor | None = None, change_btd: Tensor | None = None) -> Tensor:
-        """(b, u, c) float32 logits of `images` (b,), indices into `self.images`, with `change_btd` (b, t, d) added."""
+        """(b, u, c) float32 logits of `images` (b,), indices into `self.images`, with `change_btd` (b, t, d)
+        added."""
         images = torch.arange(len(self)) if images is None else images
         parts = []
         with torch.inference_mode():

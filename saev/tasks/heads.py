@@ -23,12 +23,12 @@ BATCH = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Head(Options, section="head"):
+class TaskOptions(Options, section="task"):
     """Which task, and what it is fitted to."""
 
     readout: Literal["auto", "patches", "cls", "mean"] = "auto"
-    """What it reads, of READOUTS. auto: patches where masks label them; where only images are labelled the cls token,
-    or the mean patch token of a backbone without one."""
+    """What it reads, of READOUTS. auto: patches where masks label them; where only images are labelled the
+    cls token, or the mean patch token of a backbone without one."""
     ignore: tuple[str, ...] = ()
     """Classes that count in nothing, a dominant background for one."""
     max_images: Annotated[int, at_least(1)] = 600
@@ -50,16 +50,17 @@ class Head(Options, section="head"):
 
 
 def train_task(
-    backbone: Backbone, store: Store, layer: int, options: Head, seed: int, machine: Machine
+    backbone: Backbone, store: Store, layer: int, options: TaskOptions, seed: int, machine: Machine
 ) -> Task | None:
-    """Fit multinomial logistic regression (sklearn, L-BFGS) to a training split, continued from its stored `layer`.
+    """Fit multinomial logistic regression (sklearn, L-BFGS) to a training split, continued from its stored
+    `layer`.
 
     Returns:
         None where labels of two classes are not to be had.
     """
     readout, ignored = (
         options.reads(backbone, store),
-        ignored_classes(options.ignore, store.classes, "head.ignore"),
+        ignored_classes(options.ignore, store.classes, "task.ignore"),
     )
     labels = store.patch_labels() if readout == "patches" else store.image_labels()[:, None]
     labels = without(labels, ignored)
@@ -90,7 +91,8 @@ def train_task(
 def final_tokens(
     backbone: Backbone, store: Store, layer: int, images: np.ndarray, machine: Machine
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Yield (image numbers, final normalised tokens (b, t, d) float32 on the CPU), continued from the stored `layer`."""
+    """Yield (image numbers, final normalised tokens (b, t, d) float32 on the CPU), continued from the stored
+    `layer`."""
     backbone = backbone.to(machine.device)
     batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
     for numbers in track(batches, f"head of {store.path}", len(images), size=len):
@@ -120,7 +122,8 @@ def _regression(x_nd: np.ndarray, y_n: np.ndarray, n_classes: int, c: float) -> 
 def evaluate_task(
     task: Task, backbone: Backbone, store: Store, layer: int, machine: Machine
 ) -> dict[str, float | int]:
-    """Accuracy, balanced accuracy (the mean recall over classes), mean intersection over union, and of how many units.
+    """Accuracy, balanced accuracy (the mean recall over classes), mean intersection over union, and of how
+    many units.
 
     Raises:
         SaevError: nothing in the split is labelled.

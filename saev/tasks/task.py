@@ -2,8 +2,8 @@
 
     logits (b, u, c) = readout(final tokens) (b, u, d) @ weight (c, d)^T + bias (c,)
 
-`u` is what the task decides on: every patch of an image, or 1 for the image as a whole. One shape for both lets
-counting, bootstrap and verdicts know nothing of the difference.
+`u` is what the task decides on: every patch of an image, or 1 for the image as a whole. One shape for both
+lets counting, bootstrap and verdicts know nothing of the difference.
 """
 
 import json
@@ -44,8 +44,8 @@ READOUTS: dict[str, Callable[[Backbone, Tensor], Tensor]] = {
     "mean": _mean,
     "joint": _joint,
 }
-"""Final normalised tokens (b, t, d) -> (b, u, o): every patch token; the cls token; the mean patch token; the model's
-own output at unit length, which text prompts are compared with."""
+"""Final normalised tokens (b, t, d) -> (b, u, o): every patch token; the cls token; the mean patch token; the
+model's own output at unit length, which text prompts are compared with."""
 
 
 class Task(nn.Module):
@@ -94,14 +94,16 @@ def without(labels: np.ndarray, ignored: tuple[int, ...]) -> np.ndarray:
 
 
 def ignored_classes(names: tuple[str, ...], classes: tuple[str, ...], key: str) -> tuple[int, ...]:
-    """Indices of the classes of these names. Raises SaevError, naming the option `key`, if there is no such class."""
+    """Indices of the classes of these names. Raises SaevError, naming the option `key`, if there is no such
+    class."""
     if unknown := [name for name in names if name not in classes]:
         raise SaevError(f"{key}: no class is called {unknown[0]!r}; there are {', '.join(classes[:10])}, ...")
     return tuple(classes.index(name) for name in names)
 
 
 def save_task(task: Task | None, path: str | Path, reason: str = "") -> None:
-    """Write the folder `path`: `head.safetensors` and `config.json`; of no task the `reason` why there is none."""
+    """Write the folder `path`: `head.safetensors` and `config.json`; of no task the `reason` why there is
+    none."""
     from safetensors.torch import save_file
 
     with new_directory(path) as folder:

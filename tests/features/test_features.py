@@ -10,14 +10,14 @@ from saev.sae import SAE, TopK
 
 @pytest.fixture(scope="module")
 def sae(stores):
-    mean, scale = stores["train"].normalisation(2)
+    mean, scale = stores["train"].tokens(2).normalisation()
     return SAE(TopK(d_sae=64, k=6), torch.from_numpy(mean), scale)
 
 
 def test_codes_on_disk_are_the_saes_codes(stores, sae, tmp_path):
     encode_store(sae, stores["val"], 2, tmp_path / "val.safetensors", batch_size=50)
     split = load_split(tmp_path / "val.safetensors", stores["val"])
-    x = torch.from_numpy(stores["val"].patches(2, 0, 12)).reshape(-1, 24).float()
+    x = torch.from_numpy(stores["val"].acts(2)[:, 1:]).reshape(-1, 24).float()
     f = sae.encode(x).numpy()
     np.testing.assert_allclose(split.codes.toarray(), f, rtol=1e-3)
     np.testing.assert_allclose(split.density, (f > 0).mean(0))

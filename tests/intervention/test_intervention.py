@@ -18,7 +18,7 @@ from saev.tasks.heads import evaluate_head, save_head
 
 @pytest.fixture(scope="module")
 def sae(stores):
-    mean, scale = stores["train"].normalisation(1)
+    mean, scale = stores["train"].tokens(1).normalisation()
     return SAE(TopK(d_sae=64, k=6), torch.from_numpy(mean), scale).requires_grad_(False)
 
 
@@ -159,7 +159,7 @@ def test_experiment_counts_equal_a_direct_computation(sae, predict, splits, stor
 
 def test_pushing_the_class_weight_itself_flips_its_patches(stores, tiny_vit, predict, splits, head):
     """An edit along the head's own weight, at the last layer, must be far more selective than a random one."""
-    mean, scale = stores["val"].normalisation(2)
+    mean, scale = stores["val"].tokens(2).normalisation()
     sae = SAE(TopK(d_sae=16, k=16), torch.from_numpy(mean), scale)
     with torch.no_grad():
         # One decoder row per class; large where the head reads that class and not the average class.
@@ -179,7 +179,7 @@ def test_pushing_the_class_weight_itself_flips_its_patches(stores, tiny_vit, pre
 
 
 def test_fidelity_of_a_perfect_and_of_an_empty_sae(stores, predict):
-    mean, scale = stores["val"].normalisation(1)
+    mean, scale = stores["val"].tokens(1).normalisation()
     sae = SAE(TopK(d_sae=48, k=48), torch.from_numpy(mean), scale)
     with torch.no_grad():  # f = (z, -z) as positive parts: an exact code of any input
         sae.W_dec.copy_(torch.cat([torch.eye(24), -torch.eye(24)]))

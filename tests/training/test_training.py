@@ -50,8 +50,8 @@ def test_members_end_where_they_would_have_ended_alone(stores, tmp_path):
 def test_training_lowers_the_error_and_keeps_unit_decoders(stores, tmp_path):
     untrained = SAE(
         MEMBERS[0],
-        torch.from_numpy(stores["train"].normalisation(2)[0]),
-        stores["train"].normalisation(2)[1],
+        torch.from_numpy(stores["train"].tokens(2).normalisation()[0]),
+        stores["train"].tokens(2).normalisation()[1],
         seed=4,
     )
     saes, curve = train(stores, MEMBERS, tmp_path / "w")
@@ -107,9 +107,9 @@ def test_learning_rate_rises_stays_and_falls_to_zero():
 
 def test_evaluation_is_the_formulas(stores):
     store = stores["val"]
-    mean, scale = store.normalisation(2)
+    mean, scale = store.tokens(2).normalisation()
     sae = SAE(TopK(d_sae=40, k=5), torch.from_numpy(mean), scale)
-    x = torch.from_numpy(store.patches(2, 0, 12)).reshape(-1, 24).float()
+    x = torch.from_numpy(store.acts(2)[:, 1:]).reshape(-1, 24).float()
     f, x_hat = sae.encode(x), sae(x)
     ((metrics, density),) = evaluate([sae], store, 2, batch_size=50)
     nmse = ((x - x_hat).double() ** 2).sum() / ((x.double() - x.double().mean(0)) ** 2).sum()
@@ -127,7 +127,7 @@ def test_evaluation_is_the_formulas(stores):
 
 
 def test_saes_measured_together_are_measured_as_alone(stores):
-    mean, scale = stores["val"].normalisation(2)
+    mean, scale = stores["val"].tokens(2).normalisation()
     saes = [SAE(a, torch.from_numpy(mean), scale) for a in MEMBERS]
     for sae, (metrics, density) in zip(saes, evaluate(saes, stores["val"], 2), strict=True):
         ((alone, own),) = evaluate([sae], stores["val"], 2)
@@ -170,7 +170,7 @@ def test_too_few_activations_to_start_from_are_named(stores, tmp_path):
 
 
 def test_predicting_the_mean_has_nmse_one(stores):
-    mean, scale = stores["val"].normalisation(2)
+    mean, scale = stores["val"].tokens(2).normalisation()
     sae = SAE(TopK(d_sae=40, k=1), torch.from_numpy(mean), scale)
     with torch.no_grad():
         sae.b_enc.fill_(-1e6)
