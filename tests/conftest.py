@@ -12,6 +12,7 @@ install_import_hook(
 from saev.activations import Recording, Store, record
 from saev.backbones import Backbone
 from saev.data import Mosaic
+from saev.machine import Machine
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +48,7 @@ def stores(tiny_vit, tmp_path_factory) -> dict[str, Store]:
             working=root / f"{split}-working",
             options=Recording(chunk=8, batch_size=4),
             workers=0,
-            precision="fp32",
+            machine=Machine(accelerator="cpu", precision="fp32"),
         )
         for split, n in (("train", 40), ("val", 12))
     }

@@ -19,8 +19,8 @@ from torch.utils.data import IterableDataset
 from saev.checks import check_int, check_number
 from saev.errors import SaevError
 from saev.machine import Machine
-from saev.sae import Architecture, Trained
-from saev.sae.model import SAE
+from saev.sae.model import SAE, Architecture
+from saev.sae.trained import Trained
 from saev.training.loop import Loop
 from saev.training.options import Training
 

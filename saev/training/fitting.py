@@ -12,8 +12,8 @@ from saev.activations.tokens import Tokens
 from saev.checks import check_int
 from saev.errors import SaevError
 from saev.machine.machine import Machine
-from saev.sae import Architecture, Trained
-from saev.sae.model import SAE
+from saev.sae.model import SAE, Architecture
+from saev.sae.trained import Trained
 from saev.training.latent_parallel import join_shards
 from saev.training.loop import Loop
 from saev.training.options import Training

@@ -89,9 +89,9 @@ def test_the_bar_of_a_terminal_names_the_work_and_ends_at_its_total(clock, monke
 
 
 def test_work_that_was_begun_before_is_not_counted_into_the_rate(clock, capsys):
-    with progress.Progress("train", total=1000, unit="steps", done=900) as bar:
-        clock.now = 100
-        bar.update(950, lambda rate: f"{rate * 64:g} tokens/s")
+    work = progress.Progress("train", 1000, "steps", done=900, facts=lambda rate: f"{rate * 64:g} tokens/s")
+    clock.now = 100
+    work.update(950)
     assert capsys.readouterr().err == "train: 950 of 1,000 steps, 32 tokens/s, 2 min left\n"
 
 
