@@ -133,7 +133,7 @@ def _load(
     try:
         yield from loader
     except SaevError as error:
-        message = str(error).strip()
+        message = str(error.args[0]).strip()  # as torch put it together, of several lines
         if "Original Traceback" in message:  # from a worker process; the last line is `type: message`
             message = message.splitlines()[-1].partition(": ")[2]
         raise SaevError(message) from None

@@ -2,7 +2,7 @@
 
 The whole loss in plain torch, with everything dense. `selected` (n, s) are the pairs that `select_training`
 takes; `values`, `penalty` and `gate` are the architecture's; `k` is aux_k, or the number of dead latents if
-that is smaller. (tests/sae/test_sae.py runs these lines against `objective`.)
+that is smaller. (tests/sae/test_objective.py runs these lines.)
 
     z = (x - mean) / scale
     pre = (z - b_dec) @ W_enc + b_enc
