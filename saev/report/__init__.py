@@ -9,4 +9,7 @@ from saev.report.exemplars import exemplar_pages as exemplar_pages
 from saev.report.maps import EditedMap as EditedMap
 from saev.report.maps import map_pages as map_pages
 from saev.report.outcomes import tradeoff as tradeoff
+from saev.report.page import write_report as write_report
+from saev.report.records import Results as Results
+from saev.report.study import gather as gather
 from saev.report.style import save as save
