@@ -11,7 +11,6 @@ from saev.machine import Machine
 from saev.tasks import Continuation, Task
 from saev.tasks.continuation import BATCH
 from tests.activations.examples import CPU, make
-from tests.machine.pretend import DEVICE, Factories
 
 LAYER, N = 0, BATCH + 3
 KINDS = {"cls": (0, 1), "register": (1, 5), "patch": (5, 29), "every": (0, 29)}
@@ -113,22 +112,20 @@ def test_no_images(backbone, store, readout, units):
     assert none.logits().shape == (0, units, 4)
 
 
-def test_on_another_device(backbone, store, pixels, monkeypatch):
+def test_on_another_device(backbone, store, pixels, elsewhere):
     """Everything is brought there, and logits come back to the CPU."""
-    monkeypatch.setattr(torch, "inference_mode", torch.no_grad)  # of which the pretend device knows nothing
     task, change_btd = asked(store, "mean"), torch.randn(N, 29, 24)
-    expected = Continuation.from_store(backbone, task, store, LAYER, np.arange(N), CPU)
-    there = Machine(accelerator="cpu", precision="fp32")
-    vars(there)["device"] = DEVICE
-    with Factories():
-        moved = copy.deepcopy(backbone), copy.deepcopy(task)
-        recorded = Continuation.from_store(*moved, store, LAYER, np.arange(N), there)
-        seen = Continuation.from_pixels(*moved, LAYER, pixels, there)
-        assert next(moved[0].parameters()).device == moved[1].weight.device == DEVICE
-        for model in (recorded, seen):
-            logits = model.logits(change_btd=change_btd)
-            assert logits.device.type == "cpu"
-            torch.testing.assert_close(logits, expected.logits(change_btd=change_btd), rtol=1e-3, atol=1e-3)
+    here = Continuation.from_store(backbone, task, store, LAYER, np.arange(N), CPU)
+    expected = here.logits(change_btd=change_btd)
+    moved = copy.deepcopy(backbone), copy.deepcopy(task)
+    for model in (
+        Continuation.from_store(*moved, store, LAYER, np.arange(N), elsewhere),
+        Continuation.from_pixels(*moved, LAYER, pixels, elsewhere),
+    ):
+        assert next(moved[0].parameters()).device == moved[1].weight.device == elsewhere.device
+        logits = model.logits(change_btd=change_btd)
+        assert logits.device.type == "cpu"
+        torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_bf16_is_close(backbone, store):
