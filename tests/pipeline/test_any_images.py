@@ -12,21 +12,21 @@ from tests import mixed
 from tests.pipeline.study import LAYER, QUICK, SAE, VIT, here, write_grid
 
 
-def whole(cwd: Path, data: str, *overrides: str, sae: str = "topk") -> Path:
-    """Run every stage on one data set."""
+def whole(cwd: Path, data: str, *overrides: str, task: tuple[str, ...] = ()) -> Path:
+    """Run every stage on one data set; `task` changes what the model is asked."""
     common = [f"data={data}", *VIT, *overrides]
     here(cwd, "extract", *common, "layers=[4]", "extract.chunk=8")
-    here(cwd, "head", *common)
+    here(cwd, "head", *common, *task)
     for stage, options in {
         "train": [*SAE, *QUICK],
         "features": [],
         "evaluate": [],
-        "probe": ["probe.exemplars=3"],
+        "probe": ["probe.exemplars=3", *task],
         "intervene": ["intervene.images=20", "intervene.strengths=[0,-2]"],
         "summary": [],
     }.items():
-        here(cwd, stage, *common, *LAYER, f"sae={sae}", *options)
-    write_grid(cwd, data=[data], saes=[sae])
+        here(cwd, stage, *common, *LAYER, *options)
+    write_grid(cwd, data=[data])
     here(cwd, "report")
     return cwd
 
@@ -44,7 +44,7 @@ def pictures(cwd: Path) -> list[np.ndarray]:
 
 def test_masks_of_many_classes_over_a_dominant_background(tmp_path):
     root = mixed.ade20k(tmp_path / "set", {"training": 40, "validation": 30}, scale=0.6)
-    whole(tmp_path, "ade20k", f"data.root={root}", "task.ignore=[background]")
+    whole(tmp_path, "ade20k", f"data.root={root}", task=("task.ignore=[background]",))
     head = read(tmp_path, "head", "metrics")
     assert head["readout"] == "patches" and head["classes"] > 10
     rows = read(tmp_path, "probe", "classes")
@@ -100,7 +100,7 @@ def test_dead_and_single_latents(tmp_path):
     """An SAE that has died, or has one latent, is a result to be told and no reason to stop."""
     root = mixed.class_folders(tmp_path / "set", {"train": 3, "val": 2}, n_classes=3, scale=0.6)
     for name, options in {
-        "dead": ["sae=relu", "sae.l1=1e4", "sae.lr=0.1", "trainer.clip=1e9", "sae.d_sae=16"],
+        "dead": ["sae=relu", "sae.l1=1e6", "sae.lr=1", "trainer.clip=1e9", "sae.d_sae=16"],
         "single": ["sae=topk", "sae.d_sae=1", "sae.k=1", "sae.prefixes=[]"],
     }.items():
         cwd = tmp_path / name
