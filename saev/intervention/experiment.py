@@ -82,8 +82,16 @@ class Outcome(NamedTuple):
 
 
 def trials(setup: Setup, chosen: dict[str, int], seed: int) -> list[Trial]:
-    """A trial for each class that is chosen a latent for, {name: latent}, with its control latent."""
+    """A trial for each class that is chosen a latent for, {name: latent}, with its control latent.
+
+    Raises:
+        SaevError: the task has no such class, or the SAE no such latent.
+    """
     classes = setup.model.task.classes
+    for name, latent in chosen.items():
+        if name not in classes or not 0 <= latent < setup.sae.d_sae:
+            there = f"the task has {len(classes)} classes, {', '.join(classes[:5])}, ..., the SAE {setup.sae.d_sae} latents"
+            raise SaevError(f"latent {latent} cannot be edited to move class {name!r}: {there}")
     similar = similar_latents(list(chosen.values()), setup.train, seed)
     return [
         Trial(setup, classes.index(name), latent, control, seed + i)

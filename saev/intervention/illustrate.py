@@ -5,7 +5,8 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from saev.checks import Options, at_least
+from saev.checks import Options, at_least, check_choice
+from saev.intervention.controls import CONTROLS
 from saev.intervention.experiment import Arm
 from saev.intervention.trial import Trial
 
@@ -19,7 +20,11 @@ class Illustration(Options, section="maps"):
     strength: float = -1.0
     """Of the edit of the chosen latent on every token: times its largest training code."""
     control: str = "random direction"
-    """The control beside it."""
+    """The control beside it, of CONTROLS."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_choice("maps.control", self.control, tuple(CONTROLS))
 
 
 class EditedImage(NamedTuple):
