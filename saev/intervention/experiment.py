@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from saev.activations.origin import shortened
 from saev.checks import Options, at_least, check_choice, check_number
 from saev.errors import SaevError
 from saev.intervention.controls import CONTROLS, similar_latents
@@ -90,7 +91,9 @@ def trials(setup: Setup, chosen: dict[str, int], seed: int) -> list[Trial]:
     classes = setup.model.task.classes
     for name, latent in chosen.items():
         if name not in classes or not 0 <= latent < setup.sae.d_sae:
-            there = f"the task has {len(classes)} classes, {', '.join(classes[:5])}, ..., the SAE {setup.sae.d_sae} latents"
+            there = (
+                f"the SAE has latents 0 to {setup.sae.d_sae - 1}, the task the classes {shortened(classes)}"
+            )
             raise SaevError(f"latent {latent} cannot be edited to move class {name!r}: {there}")
     similar = similar_latents(list(chosen.values()), setup.train, seed)
     return [
