@@ -46,8 +46,8 @@ def map_pages(
 ) -> Iterator[Figure]:
     """What a task predicts before an edit, after it, and after its control, image by image.
 
-    On a page every class has one colour and one number, which are no other's. A black outline holds the patches
-    that changed. Of tasks that decide on whole images the predictions are told in words.
+    On a page every class has one colour and one number, which are no other's. A black outline holds the
+    patches that changed. Of tasks that decide on whole images the predictions are told in words.
 
     Args:
         edit: what was done, for the heading.

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 
 from saev.report.lettering import width
+from saev.report.palette import lettered
 
 SIZE = 8
 """Of the words, in points."""
@@ -54,7 +55,7 @@ class Words:
             ha=("center", "left", "right")[int(np.sign(_STEPS[best][0]))],
             va=("center_baseline", "bottom", "top")[int(np.sign(_STEPS[best][1]))],
             fontsize=SIZE,
-            color=colour,
+            color=lettered(colour),
         )
         label.set_in_layout(False)
 
