@@ -21,7 +21,7 @@ def f1_bars(rows: list[dict]) -> Figure:
     """
     with styled():
         drawn, title = _drawn(rows)
-        figure = Figure(figsize=(7.8, 1.6 + 0.25 * max(len(drawn), 2)))
+        figure = Figure(figsize=(7.8, 1.6 + 0.25 * max(len(drawn), 2)), layout="constrained")
         axes = figure.subplots()
         for y, row in enumerate(drawn):
             if row is not None:

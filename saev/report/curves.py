@@ -21,7 +21,7 @@ def loss_curves(points: list[dict]) -> Figure:
         points: records {step, sae, mse, l0}; none where nothing was trained.
     """
     with styled():
-        figure = Figure(figsize=(10, 3.4))
+        figure = Figure(figsize=(10, 3.4), layout="constrained")
         error, count = figure.subplots(1, 2)
         looks = _looks(point["sae"] for point in points)
         for axes, key in ((error, "mse"), (count, "l0")):
@@ -46,7 +46,7 @@ def frontier(points: list[dict]) -> Figure:
         points: records {sae, l0, nmse}; several of one SAE are joined.
     """
     with styled():
-        figure = Figure(figsize=(5.6, 3.8))
+        figure = Figure(figsize=(5.6, 3.8), layout="constrained")
         axes = figure.subplots()
         looks = _looks(point["sae"] for point in points)
         lines = {}
@@ -72,7 +72,7 @@ def density_histogram(densities: dict[str, np.ndarray]) -> Figure:
     """On which share of the tokens latents fire, one outline per SAE; the legend tells which never do."""
     with styled():
         looks = _looks(densities)
-        figure = Figure(figsize=(5.6, 3.8 + 0.22 * (len(looks) // 2)))
+        figure = Figure(figsize=(5.6, 3.8 + 0.22 * (len(looks) // 2)), layout="constrained")
         axes = figure.subplots()
         bins = _bins(np.concatenate([*densities.values(), []]))
         labels = []

@@ -41,7 +41,9 @@ def tradeoff(points: list[dict], curves: list[dict]) -> Figure:
     with styled():
         columns = min(len(places), 3)
         lines = -(-len(places) // columns)
-        figure = Figure(figsize=(max(4.2 * columns, 6), (3.7 + 0.22 * len(looks)) * lines))
+        figure = Figure(
+            figsize=(max(4.2 * columns, 6), (3.7 + 0.22 * len(looks)) * lines), layout="constrained"
+        )
         panels = figure.subplots(lines, columns, sharey=True, squeeze=False)
         for axes in panels.flat[len(places) :]:
             axes.remove()

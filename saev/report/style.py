@@ -36,7 +36,6 @@ _STYLE = {
     "grid.linewidth": 0.8,
     "axes.prop_cycle": cycler(color=COLOURS),
     "legend.frameon": False,
-    "figure.constrained_layout.use": True,
     "figure.constrained_layout.h_pad": 0.1,
     "figure.constrained_layout.w_pad": 0.1,
     "text.parse_math": False,  # a class may be called US$ and CA$
@@ -80,7 +79,7 @@ def save(figure: Figure, path: str | Path, dpi: int = 110) -> None:
 
 def sheet(width: float, height: float) -> tuple[Figure, Axes]:
     """An empty figure whose only axes measure inches, from its upper left corner."""
-    figure = Figure(figsize=(width, height), layout="none")
+    figure = Figure(figsize=(width, height))
     axes = figure.add_axes((0, 0, 1, 1), autoscale_on=False)
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.axis("off")
