@@ -8,6 +8,7 @@ import zarr
 from saev.activations import Store
 from saev.activations.recording import create
 from saev.activations.schema import SCHEMA
+from saev.data.sample import IGNORE
 
 
 def synthetic_store(
@@ -49,6 +50,8 @@ def synthetic_store(
             group["acts/0"][first : first + chunk] = values.astype(np.float16)
             group["norms/0"][first : first + chunk] = np.linalg.norm(values, axis=-1)
         group["labels/present"][:] = True
+        for key in ("labels/patch", "labels/image"):
+            group[key].with_config({"write_empty_chunks": True})[:] = IGNORE
         for kind in spans:
             mean = group.create_array(
                 f"stats/0/{kind}/mean", shape=(d,), dtype="float64", config={"write_empty_chunks": True}

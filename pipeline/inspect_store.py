@@ -47,8 +47,8 @@ def contents(found: "Inspection") -> Table:
         "patches": f"{rows} x {columns}",
         "values": f"{attrs['dtype']}, width {d}, computed in {attrs['computed']}",
         "labels": f"{len(attrs['classes']):,} classes",
-        "size": f"{found.n_bytes / 1e9:.3f} GB on disk, in chunks of {attrs['chunk']} images",
-        "reading": f"{found.bytes_per_second / 1e9:.2f} GB/s from this disk, verified, chunk by chunk",
+        "size": f"{found.n_bytes / 1e6:,.1f} MB on disk, in chunks of {attrs['chunk']} images",
+        "reading": f"{found.bytes_per_second / 1e6:,.0f} MB/s from this disk, verified, chunk by chunk",
         "complete": str(attrs.get("complete") is True),
     }.items():
         add_row(table, key, printable(value))

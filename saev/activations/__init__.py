@@ -5,7 +5,6 @@ from saev.activations.origin import Origin as Origin
 from saev.activations.origin import agree as agree
 from saev.activations.recorder import record as record
 from saev.activations.recording import Recording as Recording
-from saev.activations.recording import check_classes as check_classes
 from saev.activations.store import Store as Store
 from saev.activations.stream import ActivationStream as ActivationStream
 from saev.activations.tokens import Chunk as Chunk

@@ -1,5 +1,6 @@
 """The arrays and attributes of a store, every read verified."""
 
+import math
 from functools import cached_property
 from pathlib import Path
 
@@ -53,7 +54,7 @@ class Reader:
 
     @property
     def n_chunks(self) -> int:
-        return -(-self.n_images // self.chunk)
+        return math.ceil(self.n_images / self.chunk)
 
     def layer(self, layer: int) -> int:
         """The recorded 0-based layer that `layer` means; -1 is the backbone's last block."""

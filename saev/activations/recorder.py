@@ -18,7 +18,7 @@ from saev.activations.recording import Recording, create, identity
 from saev.activations.schema import arrays
 from saev.activations.store import Store
 from saev.backbones.backbone import Backbone
-from saev.data.preprocess import Prepared
+from saev.data.preprocess import Item, Prepared
 from saev.data.sample import IGNORE, ImageDataset
 from saev.errors import SaevError
 from saev.files import publish
@@ -78,16 +78,22 @@ def _record_chunks(
     share = chunks[distributed.rank() :: distributed.world()]
     # zarr writes a chunk beside its place and renames it: the file is there whole or not at all.
     todo = [chunk for chunk in share if not all(_written(array, chunk) for array in targets.values())]
-    of_share, done = sum(map(len, share)), sum(map(len, share)) - sum(map(len, todo))
-    backbone, what = backbone.to(machine.device), f"extract {attrs['split'] or ''}".strip()
+    what, n_share = f"extract {attrs['split'] or ''}".strip(), sum(map(len, share))
+    done = n_share - sum(map(len, todo))
+    backbone = backbone.to(machine.device)
     with (
-        closing(Progress(what, of_share, "images", done=done)) as progress,
+        closing(Progress(what, n_share, "images", done=done)) as progress,
         ThreadPoolExecutor(1) as writer,
         torch.inference_mode(),
     ):
         pending = None  # the write of the chunk before, which overlaps this one's computation
-        for chunk, (pixels, labels) in zip(todo, _load(backbone, images, attrs, todo, workers), strict=True):
-            acts = _activations(backbone, pixels, attrs, machine)
+        for chunk, item in zip(todo, _load(backbone, images, attrs, todo, workers), strict=True):
+            acts = _activations(backbone, item.pixels, attrs, machine)
+            labels = {
+                "labels/patch": item.patch_labels,
+                "labels/image": item.label,
+                "labels/present": item.present,
+            }
             for layer, x_btd in acts.items():
                 _check_range(x_btd, layer, chunk, images)
             _check_labels(labels, len(attrs["classes"]), chunk, images)
@@ -107,8 +113,8 @@ def _loaders(machine: Machine) -> int:
 
 def _load(
     backbone: Backbone, images: ImageDataset, attrs: dict, chunks: list[range], workers: int
-) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-    """Yield of each chunk the pixels (b, h, w, 3) uint8, and the labels by the key of their array."""
+) -> Iterator[Item]:
+    """Yield the items of each chunk as one, every field a tensor with a first axis for the images."""
     prepared = Prepared(
         images,
         backbone.preprocess,
@@ -122,20 +128,19 @@ def _load(
         num_workers=workers,
         prefetch_factor=2 if workers else None,
         pin_memory=next(backbone.parameters()).is_cuda,
-        collate_fn=_collate,
+        collate_fn=_stack,
     )
     try:
-        for pixels, patch, image, present in loader:
-            yield pixels, {"labels/patch": patch, "labels/image": image, "labels/present": present}
+        yield from loader
     except SaevError as error:
-        message = str(error).strip()
+        message = str(error.args[0]).strip()  # as torch put it together, of several lines
         if "Original Traceback" in message:  # from a worker process; the last line is `type: message`
             message = message.splitlines()[-1].partition(": ")[2]
         raise SaevError(message) from None
 
 
-def _collate(samples: list[tuple]) -> list[Tensor]:
-    return [torch.from_numpy(np.stack(column)) for column in zip(*samples, strict=True)]
+def _stack(items: list[Item]) -> Item:
+    return Item(*(torch.from_numpy(np.stack(field)) for field in zip(*items, strict=True)))
 
 
 def _activations(backbone: Backbone, pixels: Tensor, attrs: dict, machine: Machine) -> dict[int, Tensor]:

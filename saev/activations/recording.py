@@ -2,7 +2,7 @@
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -47,17 +47,6 @@ class Recording(Options, section="extract"):
     """Name of the part of the data that it is, for the record."""
 
 
-def check_classes(splits: Mapping[str, ImageDataset]) -> None:
-    """Raise SaevError unless all splits of a data set number the same classes: before hours of recording."""
-    (first, images), *others = splits.items()
-    for split, other in others:
-        if tuple(other.classes) != tuple(images.classes):
-            raise SaevError(
-                f"data: the classes of {first} are {shortened(list(images.classes))}, those of {split} "
-                f"{shortened(list(other.classes))}; every split must have all of them, in one order"
-            )
-
-
 def identity(
     backbone: Backbone, images: ImageDataset, layers: Sequence[int], options: Recording, machine: Machine
 ) -> dict:
@@ -76,7 +65,7 @@ def identity(
         "schema": SCHEMA,
         "backbone": backbone.name,
         "weights": backbone.weights_hash(),
-        "geometry": getattr(backbone, "geometry", ""),
+        "geometry": backbone.geometry,
         "preprocess": {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(backbone.preprocess).items()

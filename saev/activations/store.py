@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from saev.activations.origin import agree, shortened
+from saev.activations.origin import agree
 from saev.activations.reader import Reader
 from saev.activations.tokens import Tokens
 from saev.backbones.backbone import Backbone
@@ -43,17 +43,6 @@ class Store(Reader):
         tokens = self.tokens(layer, expected)
         return tokens.at(np.asarray(images)[:, None], np.arange(tokens.per_image))
 
-    def check_same_model(self, other: "Store") -> None:
-        """Raise SaevError unless both hold the same layers, tokens and classes, recorded by one backbone."""
-        mine, theirs = (store.origin(store.layers[0], tuple(store.spans)) for store in (self, other))
-        agree(theirs, mine, str(other.path), str(self.path), but=("data",))
-        for key in ("layers", "classes"):
-            if self.attrs[key] != other.attrs[key]:
-                raise SaevError(
-                    f"{other.path}: {key} is {shortened(other.attrs[key])}, "
-                    f"but {self.path} has {shortened(self.attrs[key])}"
-                )
-
     def check_backbone(self, backbone: Backbone) -> None:
         """Raise SaevError unless this backbone, seeing images in this way, recorded the store."""
         here = self.origin(self.layers[-1], tuple(self.spans))
@@ -70,14 +59,14 @@ class Store(Reader):
 
     @cached_property
     def labelled(self) -> Literal["patches", "images"] | None:
-        """What the labels are of: patches, where masks say what each shows; else images, if their label is known."""
+        """What the labels are of: patches, where masks say what each shows; else images, if any is known."""
         of_patch, of_image = self.patch_labels(), self.image_labels()
         if of_patch.size and (of_patch != of_image[:, None]).any():
             return "patches"
         return "images" if (of_image != IGNORE).any() else None
 
     def drawn(self, n: int, seed: int) -> np.ndarray:
-        """(at most n,) images that are present, drawn by seed and spread over the classes that most of each shows."""
+        """(at most n,) images that are present, drawn by seed, spread over the classes of the images."""
         present = np.flatnonzero(self.present)
         return present[spread_over_classes(self.image_labels()[present], n, seed)]
 

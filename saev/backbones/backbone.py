@@ -161,7 +161,7 @@ def input_size(img_size: object) -> tuple[int, int] | None:
     if img_size is None:
         return None
     sides = tuple(img_size) if isinstance(img_size, (list, tuple)) else (img_size, img_size)
-    if len(sides) != 2 or not all(isinstance(side, int) and side >= 1 for side in sides):
+    if len(sides) != 2 or not all(type(side) is int and side >= 1 for side in sides):
         raise SaevError(
             f"img_size must be a side or [height, width] in whole pixels, or null, got {img_size!r}"
         )

@@ -1,6 +1,6 @@
 """Weights from a local file, and weights that are random on purpose."""
 
-import pickle
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from saev.errors import SaevError, first_line
+from saev.errors import SaevError
 
 
 @contextmanager
@@ -33,14 +33,15 @@ def read_state_dict(path: str) -> dict[str, Tensor]:
 
             state = load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:  # torch's own text advises to run the pickle
+            with warnings.catch_warnings(action="ignore"):  # on pickles of other protocols than torch's
+                state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception:  # whose text, torch's at least, advises to run the pickle
         raise SaevError(
             f"{path}: cannot be read as weights: it is damaged, or a pickle of more than tensors, "
-            "which is never run; save its state dict as .safetensors"
+            "which is never run; give a state dict, best as .safetensors"
         ) from None
-    except Exception as error:
-        raise SaevError(f"{path}: cannot be read as weights ({first_line(error)})") from None
     for key in ("state_dict", "model"):  # the usual wrappings of training scripts
         state = state.get(key, state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

@@ -27,6 +27,20 @@ class Damaged(Mosaic):
         return super().__getitem__(i)
 
 
+class Odd:
+    """Scenes with other labels, of other classes, or of none."""
+
+    def __init__(self, change=lambda sample: sample, classes=Mosaic.classes, n=4):
+        self.scenes, self.change, self.classes, self.n = Mosaic(split="val", n=4, size=64), change, classes, n
+        self.fingerprint, self.name = "odd", self.scenes.name
+
+    def __len__(self):
+        return self.n
+
+    def __getitem__(self, i):
+        return self.change(self.scenes[i])
+
+
 def make(backbone, path, images, *, layers=(1,), machine=CPU, **options) -> Store:
     """Record `images` in chunks of 8."""
     recording = Recording(**{"chunk": 8, "batch_size": 4, **options})

@@ -68,9 +68,8 @@ def test_outlier_table_against_numpy(tiny_vit, tmp_path, monkeypatch):
     row = inspect_store(store.path).outliers[2, "patch"]
     x = store.acts(2)[:, 1:].reshape(-1, 24).astype(np.float32)
     norms = np.linalg.norm(x, axis=1)
-    np.testing.assert_allclose(
-        row.norms, [np.median(norms), np.quantile(norms, 0.99), norms.max()], rtol=0.02
-    )
+    quantiles = np.quantile(norms, [0.5, 0.99, 1], method="inverted_cdf")
+    np.testing.assert_allclose(row.norms, quantiles, rtol=0.011)  # in steps of 1 %
     assert row.artefacts == pytest.approx((norms > 3 * np.median(norms)).mean(), abs=0.01)
     assert row.artefacts > 1 / 16 - 0.01
     rms = np.sqrt((x**2).mean(0))

@@ -8,12 +8,12 @@ import pytest
 import torch
 import zarr
 
-from saev.activations import Recording, check_classes, inspect_store, record
+from saev.activations import Recording, inspect_store, record
 from saev.backbones import timm_vit
 from saev.data import IGNORE, Mosaic, Sample, majority_labels
 from saev.errors import SaevError
 from saev.machine import Machine
-from tests.activations.examples import CPU, MISSING, SPANS, Damaged, make
+from tests.activations.examples import CPU, MISSING, SPANS, Damaged, Odd, make
 
 
 def digest(path):
@@ -207,20 +207,6 @@ def test_values_that_float16_cannot_hold_name_layer_and_image(tiny_vit, tmp_path
     assert not (tmp_path / "store").exists()
 
 
-class Odd:
-    """Scenes with other labels, of other classes, or of none."""
-
-    def __init__(self, change=lambda sample: sample, classes=Mosaic.classes, n=4):
-        self.scenes, self.change, self.classes, self.n = Mosaic(split="val", n=4, size=64), change, classes, n
-        self.fingerprint, self.name = "odd", self.scenes.name
-
-    def __len__(self):
-        return self.n
-
-    def __getitem__(self, i):
-        return self.change(self.scenes[i])
-
-
 def test_images_without_labels_are_recorded(tiny_vit, tmp_path):
     images = Odd(lambda sample: Sample(sample.image, IGNORE), classes=())
     store = make(tiny_vit, tmp_path, images)
@@ -290,12 +276,3 @@ def test_a_corrupt_image_is_fatal_by_default(registers, tmp_path, workers):
             workers=workers,
         )
     assert not (tmp_path / "out").exists()
-
-
-def test_splits_of_other_classes_are_found_before_recording():
-    same, other = Odd(), Odd(classes=("a", "b"))
-    check_classes({"train": same, "val": same})
-    with pytest.raises(
-        SaevError, match=r"^data: the classes of train are .*, those of val \['a', 'b'\]; every"
-    ):
-        check_classes({"train": same, "val": other})

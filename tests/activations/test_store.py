@@ -3,16 +3,19 @@
 import json
 import shutil
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from saev.activations import ActivationStream, Store, inspect_store
-from saev.data import Mosaic
+from saev.data import IGNORE, Mosaic, Sample
 from saev.errors import SaevError
-from tests.activations.examples import make
+from tests.activations.examples import Odd, make
 
 
 @pytest.fixture
@@ -55,20 +58,37 @@ def test_the_residual_needs_every_token_of_the_model(registers, tmp_path):
         store.residual(1, np.array([0]))
 
 
-def test_stores_of_one_model_are_told_from_others(stores, tiny_vit, copy, tmp_path):
-    stores["train"].check_same_model(stores["val"])
-    other = deepcopy(tiny_vit)
-    other._hash = None
+def test_only_the_backbone_that_recorded_it_continues_a_store(stores, tiny_vit):
+    stores["val"].check_backbone(tiny_vit)
+    twin = deepcopy(tiny_vit)  # of equal shape and name
+    twin._hash = None
     with torch.no_grad():
-        other.blocks[2].mlp.fc2.bias += 1
-    twin = make(other, tmp_path / "twin", Mosaic(split="val", n=2, size=64), layers=[1, 2])
-    with pytest.raises(
-        SaevError, match="twin/store: weights '[0-9a-f]{16}', but .* has weights '[0-9a-f]{16}';"
-    ):
-        stores["train"].check_same_model(twin)
-    set_attributes(copy, classes=[*Mosaic.classes[1:], Mosaic.classes[0]])
-    with pytest.raises(SaevError, match="s: classes is .*, but .* has "):
-        stores["train"].check_same_model(Store(copy))
+        twin.blocks[2].mlp.fc2.bias += 1
+    with pytest.raises(SaevError, match=r"^the backbone: weights '\w{16}', but .*/val has weights '\w{16}';"):
+        stores["val"].check_backbone(twin)
+    other = deepcopy(tiny_vit)
+    other.preprocess = replace(other.preprocess, mean=(0.0, 0.0, 0.0))
+    with pytest.raises(SaevError, match="^the backbone: geometry .*, but .*/val has geometry"):
+        stores["val"].check_backbone(other)
+
+
+def test_the_preprocessing_survives_the_disk(stores, tiny_vit):
+    assert stores["val"].preprocess == tiny_vit.preprocess
+
+
+def test_what_the_labels_are_of(stores, damaged, tiny_vit, tmp_path):
+    assert stores["train"].labelled == damaged.labelled == "patches"
+    for label, expected in ((3, "images"), (IGNORE, None)):
+        images = Odd(lambda sample, label=label: Sample(sample.image, label))
+        assert make(tiny_vit, tmp_path / str(label), images).labelled == expected
+
+
+@given(n=st.integers(1, 30), seed=st.integers(0, 99))
+@settings(max_examples=20, deadline=None)
+def test_images_are_drawn_from_those_present(damaged, n, seed):
+    drawn = damaged.drawn(n, seed)
+    assert len(set(drawn.tolist())) == len(drawn) == min(n, 17) and damaged.present[drawn].all()
+    np.testing.assert_array_equal(drawn, damaged.drawn(n, seed))
 
 
 @pytest.mark.parametrize(
@@ -175,10 +195,10 @@ def test_no_array_is_missed(copy, lost):
         store.norms(2), tokens.labels(), next(tokens.chunks()), tokens.normalisation()
 
 
-def test_the_stores_of_other_programs_are_read(copy):
-    """Written by plain zarr with sharding or compression, the bytes are not where this library looks."""
+def test_compressed_chunks_are_not_taken_for_raw_ones(copy):
+    """What plain zarr writes unless told otherwise."""
     group = zarr.open_group(str(copy), mode="r+")
     acts = group["acts/2"][:]
-    group.create_array("acts/2", data=acts, chunks=(8, 17, 24), overwrite=True)  # zstd, zarr's default
+    group.create_array("acts/2", data=acts, chunks=(8, 17, 24), overwrite=True)
     with pytest.raises(SaevError, match="acts/2/c/0/0/0: damaged: .* bytes, expected"):
         list(Store(copy).tokens(2).chunks())

@@ -113,9 +113,9 @@ def without(key):
         ("[]", "not the config of an SAE"),
         (
             json.dumps(EARLIER | {"schema": 9}),
-            "schema 9, architecture 'TopK'; this version reads schema 1 and .*TopK",
+            "schema 9, architecture 'TopK'; this version reads schema 1 and .*TopK.*",
         ),
-        (json.dumps(EARLIER | {"architecture": "_K"}), "schema 1, architecture '_K'; this version reads"),
+        (json.dumps(EARLIER | {"architecture": "_K"}), "schema 1, architecture '_K'; this version reads .+"),
         (
             json.dumps(EARLIER | {"options": {"d_sae": 3, "novel": 1}}),
             "not understood by this version: .*novel.*",

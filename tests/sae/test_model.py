@@ -70,17 +70,21 @@ def test_a_shard_knows_its_latents_and_those_of_all():
     ]
 
 
-def test_digest_is_that_of_the_weights(tmp_path):
-    sae = SAE(TopK(d_sae=3, k=2), torch.arange(2.0), 1.5)
+def test_digest_is_that_of_the_architecture_and_the_weights(tmp_path):
+    sae = SAE(TopK(d_sae=3, k=2, prefixes=(1,)), torch.arange(2.0), 1.5)
     with torch.no_grad():
         for parameter in sae.parameters():
             parameter.copy_(torch.arange(parameter.numel()).view(parameter.shape))
-    assert sae.digest() == "GOLDEN"  # codes on disk name their SAE by it
+    assert sae.digest() == "23036c20ed5b696d"  # codes on disk name their SAE by it
     save_sae(sae, tmp_path / "sae")
     assert load_sae(tmp_path / "sae").digest() == sae.digest()
     with torch.no_grad():
         sae.b_dec[1] += 1e-6
     assert load_sae(tmp_path / "sae").digest() != sae.digest()
+    same_weights = [
+        SAE(kind(d_sae=3, k=k), torch.zeros(2), 1.0) for kind in (TopK, RandomDirections) for k in (1, 2)
+    ]
+    assert len({each.digest() for each in same_weights}) == 4  # their codes differ
 
 
 def test_tokens_must_be_of_the_origin_but_for_the_images(tmp_path):

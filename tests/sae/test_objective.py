@@ -1,6 +1,7 @@
 """Losses and their gradients against dense float64 autograd, the docstring's lines, and numbers by hand."""
 
 import re
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -121,6 +122,23 @@ def test_the_lines_of_the_docstring_are_the_loss(architecture, bias):
     gradients = (torch.autograd.grad(loss, list(sae.parameters())) for loss in (got, names["loss"]))
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_the_architecture_of_the_page_is_its_formula():
+    page = Path(__file__).parents[2] / "docs" / "architectures.md"
+    (code,) = re.findall(r"```python\n(from dataclasses.*?)```", page.read_text(), re.S)
+    names = {"__name__": __name__}
+    exec(code, names)
+    sae, x = build(names["SquareRoot"](d_sae=S, l_half=0.3), bias=-6.0)
+    got = objective(sae, x)
+    z = (x - sae.mean) / sae.scale
+    f = ((z - sae.b_dec) @ sae.W_enc + sae.b_enc).relu()
+    penalty = ((f + 0.01).sqrt() - 0.1).sum(1).mean()
+    loss = ((z - f @ sae.W_dec - sae.b_dec).square().sum(1).mean() + 0.3 * penalty) / D
+    torch.testing.assert_close(got.loss, loss)
+    gradients = (torch.autograd.grad(each, list(sae.parameters())) for each in (got.loss, loss))
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 @pytest.mark.parametrize("architecture", [TopK(d_sae=S, k=2, aux_k=4), BatchTopK(d_sae=S, k=2, aux_k=4)])
