@@ -49,6 +49,7 @@ class Arm(Options, section="intervene.arms"):
             raise SaevError("intervene.arms.strengths must name at least one, got []")
         for strength in self.strengths:
             check_number("intervene.arms.strengths", strength, low=-1e6, high=1e6)
+        object.__setattr__(self, "strengths", tuple(map(float, self.strengths)))  # YAML's 0 is an int
 
     @property
     def method(self) -> str:
