@@ -50,10 +50,10 @@ class Setup:
         return everything
 
     def of_tokens(self, says_bu: Tensor) -> Tensor:
-        """(b, t) what is said of the units of each image, said of the tokens that the SAE reads: of a patch
-        that the task decides on what is said of it; of any other token what is said anywhere in its image."""
+        """(b, t) what is said of the task's units, said of the tokens that the SAE reads: of a patch what is
+        said of it, or of its image; of any other token what is said anywhere in its image."""
         says_bt = says_bu.any(1, keepdim=True).repeat(1, self.tokens.per_image)
-        if self.model.task.decides_patches and "patch" in self.tokens.kinds:
+        if "patch" in self.tokens.kinds:
             first, last = self.tokens.store.spans["patch"]
             is_patch = (first <= self.tokens.positions) & (self.tokens.positions < last)
             says_bt[:, torch.from_numpy(is_patch)] = says_bu
