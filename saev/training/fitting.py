@@ -70,6 +70,8 @@ def fit(
         raise SaevError(
             f"{tokens.path}: activations of layer {tokens.layer} have scale {scale}, so they are all alike"
         )
+    if machine.parallel == "latents":
+        _check_divisible(architectures)
     loop = Loop(options, machine, working)
     new = partial(SAE, mean=torch.from_numpy(mean), scale=scale, seed=seed)
     trained = {
@@ -77,8 +79,6 @@ def fit(
         for name, architecture in architectures.items()
         if isinstance(architecture, Trained)
     }
-    if loop.shard:
-        _check_divisible(architectures)
     for sae in trained.values():
         initialise(sae, tokens, options.window, seed)
     stream = partial(
