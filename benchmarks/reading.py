@@ -1,6 +1,6 @@
 """How fast activations come out of a store, against the limits of this machine, in one run.
 
-python -m benchmarks.reading [DIRECTORY]      prints one JSON line; needs 5 GB there (default: .scratch/benchmarks)
+python -m benchmarks.reading [DIRECTORY]      prints one JSON line; needs 5 GB (default: .scratch/benchmarks)
 
 All rates are of float32 vectors of width 384, medians of 5. From the page cache: the shuffled
 stream; a sequential numpy memmap of the same bytes, read and converted; a DataLoader over that

@@ -34,7 +34,7 @@ def main(cfg: DictConfig) -> None:
     )[name]
     faithful = None
     if cell.task and "meanpool" not in val.kinds:  # which is no token of the model
-        cell.backbone.check_recorded(val.store)
+        val.store.check_backbone(cell.backbone)
         images = val.store.drawn(options.fidelity_images, seed)
         model = Continuation.from_store(cell.backbone, cell.task, val.store, val.layer, images, cell.machine)
         faithful = measure_fidelity(cell.sae, model, val)

@@ -1,6 +1,7 @@
 """images -> activations: record every split of the data through the backbone."""
 
 from collections import Counter
+from dataclasses import replace
 
 from omegaconf import DictConfig
 
@@ -48,7 +49,7 @@ def main(cfg: DictConfig) -> None:
             cfg.acts[split],
             layers=layers,
             working=working,
-            options=options,
+            options=replace(options, split=split),
             machine=cell.machine,
             workers=cfg.workers,
         )

@@ -15,7 +15,8 @@ def main(cfg: DictConfig) -> None:
 
     cell, options, seed = Cell(cfg), read(TaskOptions, cfg.task), check_seed(cfg.seed)
     train, val = cell.store("train"), cell.store("val")
-    cell.backbone.check_recorded(train, val)
+    for store in (train, val):
+        store.check_backbone(cell.backbone)
     layer = train.layers[-1]  # the shortest way to the final tokens
     task = train_task(cell.backbone, train, layer, options, seed, cell.machine)
     reason = "" if task else f"{train.path} has labels of fewer than 2 classes"

@@ -98,6 +98,12 @@ def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
     _check(name, value, _choice(choices))
 
 
+def check_seed(value: object) -> int:
+    """The seed, if it is one that torch, numpy and sklearn all take: an integer in [0, 2^32 - 1]."""
+    check_int("seed", value, low=0, high=2**32 - 1)
+    return value
+
+
 class _Rule(NamedTuple):
     accepts: Callable[[object], bool]
     expected: str

@@ -22,9 +22,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def chunk_file(store: Path, array: zarr.Array, c: int) -> Path:
-    """Where the c-th chunk of whole images of an array lies."""
-    return store / array.path / array.metadata.encode_chunk_key((c, *[0] * (array.ndim - 1)))
+def chunk_file(array: zarr.Array, c: int) -> Path:
+    """Where the c-th chunk of whole images of an array on this disk lies."""
+    return array.store.root / array.path / array.metadata.encode_chunk_key((c, *[0] * (array.ndim - 1)))
 
 
 def read_chunk(file: Path, out: np.ndarray) -> None:

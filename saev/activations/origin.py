@@ -30,7 +30,11 @@ class Origin(NamedTuple):
 
     @classmethod
     def of(cls, record: object) -> "Origin":
-        """The origin that `as_dict` wrote. Raises SaevError unless `record` is one; the caller names the file."""
+        """The origin that `as_dict` wrote.
+
+        Raises:
+            SaevError: `record` is none; the caller names the file.
+        """
         right = isinstance(record, dict) and set(record) == set(cls._fields)
         if right:
             *texts, layer, kinds = (
@@ -67,7 +71,7 @@ def agree(mine: Origin, theirs: Origin, what: str, other: str, *, but: tuple[str
             " and ".join(f"{field} {shortened(getattr(side, field))}" for field in differ)
             for side in (mine, theirs)
         )
-        raise SaevError(f"{what} is of {ours}, but {other} is of {others}; the two do not belong together")
+        raise SaevError(f"{what}: {ours}, but {other} has {others}; the two do not belong together")
 
 
 def shortened(value: object) -> str:

@@ -1,5 +1,6 @@
 """The arrays and attributes of a store, every read verified."""
 
+import math
 from functools import cached_property
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import zarr
 
 from saev.activations.chunks import chunk_file, read_chunk
 from saev.activations.origin import Origin
-from saev.activations.schema import open_group
-from saev.errors import SaevError
+from saev.activations.schema import find_array, open_group
+from saev.data.sample import IGNORE
+from saev.errors import SaevError, first_line
 
 
 class Reader:
@@ -29,7 +31,8 @@ class Reader:
         dtype: of the activations.
 
     Raises:
-        SaevError: no store there, one that is incomplete or of another schema, or, on reading, a damaged chunk.
+        SaevError: no store there, one that is incomplete, damaged or of another schema; on reading, a damaged
+            chunk.
     """
 
     def __init__(self, path: str | Path):
@@ -38,10 +41,11 @@ class Reader:
         self.attrs = dict(self.group.attrs)
         if self.attrs.get("complete") is not True:
             raise SaevError(
-                f"{path}: store is incomplete (attribute 'complete' is missing); run the extract stage to finish it"
+                f"{path}: store is incomplete (attribute 'complete' is missing); "
+                "run the extract stage to finish it"
             )
         self.layers = tuple(self.attrs["layers"])
-        self._acts = {layer: self.group[f"acts/{layer}"] for layer in self.layers}
+        self._acts = {layer: self._array(f"acts/{layer}") for layer in self.layers}
         first = self._acts[self.layers[0]]
         (self.n_images, self.n_tokens, self.d), self.dtype = first.shape, first.dtype
         self.spans = {kind: tuple(ends) for kind, ends in self.attrs["spans"].items()}
@@ -50,15 +54,16 @@ class Reader:
 
     @property
     def n_chunks(self) -> int:
-        return -(-self.n_images // self.chunk)
+        return math.ceil(self.n_images / self.chunk)
 
     def layer(self, layer: int) -> int:
         """The recorded 0-based layer that `layer` means; -1 is the backbone's last block."""
         n = self.attrs["n_blocks"]
-        index = layer % n if isinstance(layer, int) and -n <= layer < n else None
+        index = layer % n if type(layer) is int and -n <= layer < n else None
         if index not in self.layers:
             raise SaevError(
-                f"{self.path}: layer {layer} is not recorded; it holds {list(self.layers)}, counted from 0 to {n - 1}"
+                f"{self.path}: layer {layer} is not recorded; it holds {list(self.layers)}, "
+                f"counted from 0 to {n - 1}"
             )
         return index
 
@@ -73,13 +78,14 @@ class Reader:
 
     def chunk_file(self, layer: int, c: int) -> Path:
         """Where chunk c of a layer lies."""
-        return chunk_file(self.path, self.acts(layer), c)
+        return chunk_file(self.acts(layer), c)
 
     def read_chunk(self, layer: int, c: int, buffer: np.ndarray | None = None) -> np.ndarray:
-        """All tokens of the images of chunk c, (b, n_tokens, d), verified; read into `buffer` if that is given.
+        """All tokens of the images of chunk c, (b, n_tokens, d), verified.
 
         Args:
-            buffer: (chunk, n_tokens, d) of the store's dtype, to save the page faults of fresh memory.
+            buffer: memory to read into, (chunk, n_tokens, d) in the store's dtype; fresh memory costs page
+                faults.
         """
         if buffer is None:
             buffer = np.empty((self.chunk, self.n_tokens, self.d), self.dtype)
@@ -97,23 +103,41 @@ class Reader:
 
     def patch_labels(self) -> np.ndarray:
         """(n_images, rows * columns) uint16, 65535 = ignore."""
-        return self._read("labels/patch")
+        return self._labels("labels/patch")
 
     def image_labels(self) -> np.ndarray:
         """(n_images,) uint16, 65535 = unknown."""
-        return self._read("labels/image")
+        return self._labels("labels/image")
 
-    def recorded_statistics(self, layer: int, kind: str) -> tuple[np.ndarray, float]:
-        """Mean vector (d,) and scale of the tokens of one kind, see `normalisation.statistics`."""
-        scalars = self.attrs["stats"][str(layer)][kind]
-        return self._read(f"stats/{layer}/{kind}/mean"), scalars["scale"]
+    def mean(self, layer: int, kind: str) -> np.ndarray:
+        """(d,) float64 mean vector of the tokens of one kind, see `normalisation.statistics`."""
+        return self._read(f"stats/{self.layer(layer)}/{kind}/mean")
+
+    def scale(self, layer: int, kind: str) -> float:
+        """E||x - mean|| / sqrt(d) of the tokens of one kind."""
+        return self.attrs["stats"][str(self.layer(layer))][kind]["scale"]
+
+    def _labels(self, key: str) -> np.ndarray:
+        labels, n = self._read(key), len(self.classes)
+        if (wrong := labels[(labels >= n) & (labels != IGNORE)]).size:
+            raise self._damaged(key, f"label {wrong[0]} of {n} classes")
+        return labels
 
     def _read(self, key: str) -> np.ndarray:
-        """An array other than the activations, verified, and known to be whole: zarr fills what is missing."""
+        """All of an array other than the activations, verified, and known to be whole."""
+        array = self._array(key)
         try:
-            array = self.group[key]
-            if missing := array.nchunks - array.nchunks_initialized:
+            if missing := array.nchunks - array.nchunks_initialized:  # zarr reads them as the fill value
                 raise ValueError(f"{missing} of its {array.nchunks} chunks are missing")
             return array[:]
-        except (KeyError, ValueError) as error:
-            raise SaevError(f"{self.path}/{key}: damaged: {error}; record the store again") from None
+        except ValueError as error:  # also zarr's, of a checksum
+            raise self._damaged(key, first_line(error)) from None
+
+    def _array(self, key: str) -> zarr.Array:
+        array = find_array(self.group, key)
+        if array is None:
+            raise self._damaged(key, "this array is missing")
+        return array
+
+    def _damaged(self, key: str, how: str) -> SaevError:
+        return SaevError(f"{self.path}/{key}: damaged: {how}; record the store again")

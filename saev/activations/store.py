@@ -1,13 +1,19 @@
 """A store on the disk, and what it gives out."""
 
 from collections.abc import Sequence
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
-from saev.activations.origin import agree, shortened
+from saev.activations.origin import agree
 from saev.activations.reader import Reader
 from saev.activations.tokens import Tokens
+from saev.backbones.backbone import Backbone
+from saev.data.preprocess import Preprocess
+from saev.data.sample import IGNORE
 from saev.errors import SaevError
+from saev.statistics import spread_over_classes
 
 
 class Store(Reader):
@@ -37,13 +43,41 @@ class Store(Reader):
         tokens = self.tokens(layer, expected)
         return tokens.at(np.asarray(images)[:, None], np.arange(tokens.per_image))
 
-    def check_same_model(self, other: "Store") -> None:
-        """Raise SaevError unless both stores hold the same tokens of the same backbone, with the same classes."""
-        mine, theirs = (store.origin(store.layers[0], tuple(store.spans)) for store in (self, other))
-        agree(theirs, mine, str(other.path), str(self.path), but=("data",))
-        for key in ("layers", "classes"):
-            if self.attrs[key] != other.attrs[key]:
-                raise SaevError(
-                    f"{other.path}: {key} is {shortened(other.attrs[key])}, "
-                    f"but {self.path} has {shortened(self.attrs[key])}"
-                )
+    def check_backbone(self, backbone: Backbone) -> None:
+        """Raise SaevError unless this backbone, seeing images in this way, recorded the store."""
+        here = self.origin(self.layers[-1], tuple(self.spans))
+        asked = here._replace(
+            backbone=backbone.name, weights=backbone.weights_hash(), geometry=backbone.geometry
+        )
+        agree(asked, here, "the backbone", str(self.path))
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How an image became the input: what the model saw of it."""
+        options = self.attrs["preprocess"]
+        return Preprocess(**{key: tuple(v) if isinstance(v, list) else v for key, v in options.items()})
+
+    @cached_property
+    def labelled(self) -> Literal["patches", "images"] | None:
+        """What the labels are of: patches, where masks say what each shows; else images, if any is known."""
+        of_patch, of_image = self.patch_labels(), self.image_labels()
+        if of_patch.size and (of_patch != of_image[:, None]).any():
+            return "patches"
+        return "images" if (of_image != IGNORE).any() else None
+
+    def drawn(self, n: int, seed: int) -> np.ndarray:
+        """(at most n,) images that are present, drawn by seed, spread over the classes of the images."""
+        present = np.flatnonzero(self.present)
+        return present[spread_over_classes(self.image_labels()[present], n, seed)]
+
+    def summary(self) -> dict:
+        """What is in it, for records."""
+        known = self.patch_labels() != IGNORE
+        return {
+            "images": self.n_images,
+            "missing": len(self.attrs["missing"]),
+            "labelled": self.labelled,
+            "labelled_patches": float(known.mean()) if known.size else 0.0,
+            "classes": len(self.classes),
+            "layers": self.attrs["stats"],
+        }

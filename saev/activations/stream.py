@@ -26,8 +26,9 @@ class HalfWindow(NamedTuple):
 
 
 class ActivationStream(IterableDataset):
-    """Endless batches (batch_size / world, d) float32 of raw activations; batch t is a pure function of (seed, t).
+    """Endless batches (batch_size / world, d) float32 of raw activations.
 
+    Batch t is a pure function of (seed, t), so that a training can be resumed at any step.
     Each epoch permutes the chunks of the store and takes half a window of them at a time. A
     thread reads them and puts every vector where the shuffle wants it, while the half
     before is served; what remains of a half, less than a batch, waits for another epoch's

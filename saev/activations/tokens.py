@@ -94,13 +94,13 @@ class Tokens:
         return read_ahead(read, wanted)
 
     def at(self, images: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Activations of any tokens in any order, (..., d) in the store's dtype; NaN where an image is not present.
+        """Activations of any tokens in any order, (..., d) in the store's dtype.
 
-        Each chunk that is needed is read once.
+        Each chunk that is needed is read once. An image that is not present has NaN.
 
         Args:
-            images, positions: integers that broadcast: (b, 1) and (t,) give (b, t, d). A position counts among
-                these tokens, 0 <= position < t, not along the store's token axis.
+            images, positions: integers that broadcast: (b, 1) and (t,) give (b, t, d). A position counts
+                among these tokens, 0 <= position < t, not along the store's token axis.
 
         Raises:
             IndexError: out of range.
@@ -120,7 +120,7 @@ class Tokens:
         return out.reshape(*shape, self.d)
 
     def labels(self) -> np.ndarray:
-        """(n_images, t) uint16, 65535 = unknown: a patch's own label, the image's for every other kind of token."""
+        """(n_images, t) uint16, 65535 = unknown: of a patch its own label, of any other token its image's."""
         labels = np.repeat(self.store.image_labels()[:, None], self.per_image, axis=1)
         if "patch" in self.kinds:
             first, last = self.store.spans["patch"]
@@ -130,6 +130,6 @@ class Tokens:
     def normalisation(self) -> tuple[np.ndarray, float]:
         """Mean vector (d,) and scale = E||x - mean|| / sqrt(d) of these tokens, in float64."""
         if len(self.kinds) == 1:
-            return self.store.recorded_statistics(self.layer, self.kinds[0])
+            return self.store.mean(self.layer, self.kinds[0]), self.store.scale(self.layer, self.kinds[0])
         mean, scalars = statistics(self.store.group, self.layer, self.positions)
         return mean, scalars["scale"]

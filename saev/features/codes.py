@@ -79,7 +79,8 @@ class Codes:
             pooled = np.maximum.reduceat(values, first) if len(first) else values
         else:
             pooled = np.add.reduceat(values, first) / self.per_image if len(first) else values
-        image, latent = np.divmod(pairs, s)
+        # int32 indices: sklearn takes no others.
+        image, latent = (part.astype(np.int32) for part in np.divmod(pairs, s))
         csr = scipy.sparse.csr_array((pooled, (image, latent)), shape=(self.n_images, s))
         return replace(self, csr=csr)
 

@@ -148,8 +148,8 @@ class JumpReLU(Trained):
 class Gated(_L1):
     """f = H(pre) * ReLU(mag), mag = e^r * (z - b_dec) W_enc + b_mag.
 
-    (Rajamanoharan et al. 2024, arXiv 2404.16014.) Penalty: l1 * mean_n sum_s ReLU(pre)_s ||w_s||, and the gate
-    must reconstruct alone, with the decoder held fixed: mean_n ||z - ReLU(pre) sg(W_dec) - sg(b_dec)||^2.
+    (Rajamanoharan et al. 2024, arXiv 2404.16014.) Penalty: l1 * mean_n sum_s ReLU(pre)_s ||w_s||. The gate
+    must reconstruct alone, with the decoder held fixed: + mean_n ||z - ReLU(pre) sg(W_dec) - sg(b_dec)||^2.
     """
 
     def extra_parameters(self) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """The sparse autoencoder, and what an architecture has to say to make it one."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Annotated
 
 import torch
@@ -147,8 +147,14 @@ class SAE(nn.Module):
             )
 
     def digest(self) -> str:
-        """First 16 hex digits of the SHA-256 over the state dict: which SAE this is."""
-        sha = hashlib.sha256()
+        """First 16 hex digits of the SHA-256 over the architecture and the state dict: which SAE this is.
+
+        The architecture counts too, because weights alone do not say k; of its options those that are not at
+        their defaults, so that an SAE stays the same when its class gets a new option.
+        """
+        options = asdict(self.architecture)
+        chosen = {f.name: options[f.name] for f in fields(self.architecture) if options[f.name] != f.default}
+        sha = hashlib.sha256(f"{type(self.architecture).__name__} {chosen}\n".encode())
         for name, value in sorted(self.state_dict().items()):
             sha.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
             sha.update(value.cpu().numpy().tobytes())

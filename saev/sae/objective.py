@@ -2,7 +2,7 @@
 
 The whole loss in plain torch, with everything dense. `selected` (n, s) are the pairs that `select_training`
 takes; `values`, `penalty` and `gate` are the architecture's; `k` is aux_k, or the number of dead latents if
-that is smaller. (tests/sae/test_sae.py runs these lines against `objective`.)
+that is smaller. (tests/sae/test_objective.py runs these lines.)
 
     z = (x - mean) / scale
     pre = (z - b_dec) @ W_enc + b_enc
@@ -53,7 +53,7 @@ class Objective(NamedTuple):
 def objective(
     sae: SAE, x_nd: Tensor, progress: float = 1.0, step: int = 0, dead: Tensor | None = None
 ) -> Objective:
-    """The loss of an `sae` on raw activations, its architecture a `Trained` one; its buffers move with it.
+    """The loss of an SAE of a `Trained` architecture on raw activations; `observe` then updates its buffers.
 
     Args:
         progress: share of the training done, in [0, 1], for what is warmed up.
@@ -66,17 +66,15 @@ def objective(
     parts = _parts(sae, pre_ns, progress, architecture.widths(step))
     pre = parts.pre_activations(sae, z_nd, pre_ns)
     values = architecture.values(sae, pre, parts.latents)
-    now = Step(pre, values, parts.latents, len(z_nd), progress)
+    state = Step(pre, values, parts.latents, len(z_nd), progress)
 
     b_dec = sae.b_dec / sae.shards  # every shard adds its part
-    z_hat_npd = (
-        parts.reconstructions(values, sae.W_dec).cumsum(1) + b_dec
-    )  # by prefix, the full dictionary last
-    z_hat_npd = sum_shards(z_hat_npd, sae.shards)
+    # By prefix p, the full dictionary last.
+    z_hat_npd = sum_shards(parts.reconstructions(values, sae.W_dec).cumsum(1) + b_dec, sae.shards)
     mse_p = (z_nd[:, None] - z_hat_npd).square().mean((0, 2))
-    penalty = torch.as_tensor(architecture.penalty(sae, now), device=mse_p.device)
+    penalty = torch.as_tensor(architecture.penalty(sae, state), device=mse_p.device)
     loss = mse_p.mean() + sum_shards(penalty, sae.shards) / sae.d
-    gate = architecture.gate(now)
+    gate = architecture.gate(state)
     if gate is not None:
         by_gate = parts.reconstructions(gate, sae.W_dec.detach()).sum(1) + b_dec.detach()
         loss = loss + (z_nd - sum_shards(by_gate, sae.shards)).square().mean()
@@ -85,7 +83,7 @@ def objective(
         residual_nd = (z_nd - z_hat_npd[:, -1]).detach()
         loss = loss + architecture.aux_weight * _auxiliary(sae, z_nd, pre_ns, residual_nd, dead, n_dead)
 
-    architecture.observe(sae, now)
+    architecture.observe(sae, state)
     active = values.detach() > 0
     l0 = count_shards(active.sum(), sae.shards) / len(z_nd)
     return Objective(loss, mse_p[-1].detach(), l0, parts.fired(active))

@@ -41,12 +41,17 @@ class TaskOptions(Options, section="task"):
     """Inverse L2 strength on standardised features."""
 
     def reads(self, backbone: Backbone, store: Store) -> str:
-        """The readout that `auto` means for these labels."""
+        """The readout that `auto` means for these labels. SaevError for the cls token of a backbone without."""
+        has_cls = "cls" in backbone.tokens
+        if self.readout == "cls" and not has_cls:
+            raise SaevError(
+                f"task.readout is cls, but {backbone.name} has no cls token; mean reads its patches"
+            )
         if self.readout != "auto":
             return self.readout
         if store.labelled == "patches":
             return "patches"
-        return "cls" if "cls" in backbone.tokens else "mean"
+        return "cls" if has_cls else "mean"
 
 
 def train_task(
@@ -56,36 +61,41 @@ def train_task(
     `layer`.
 
     Returns:
-        None where labels of two classes are not to be had.
+        None where the units drawn are not of two classes at least.
     """
-    readout, ignored = (
-        options.reads(backbone, store),
-        ignored_classes(options.ignore, store.classes, "task.ignore"),
-    )
+    readout = options.reads(backbone, store)
+    ignored = ignored_classes(options.ignore, store.classes, "task.ignore")
     labels = store.patch_labels() if readout == "patches" else store.image_labels()[:, None]
-    labels = without(labels, ignored)
-    if len(np.setdiff1d(labels[store.present], IGNORE)) < 2:
+    labels_iu = without(labels, ignored)
+    drawn = _draw(labels_iu, readout, options, len(store.classes), seed)
+    target_n = np.concatenate([labels_iu[i, units] for i, units in drawn.items()] or [[]])
+    if len(np.unique(target_n)) < 2:
         return None
-    rng = np.random.default_rng(seed)
-    if readout == "patches":
-        present = np.flatnonzero(store.present)
-        images = np.sort(rng.choice(present, min(options.max_images, len(present)), replace=False))
-    else:
-        known = np.flatnonzero(store.present & (labels[:, 0] != IGNORE))
-        most = options.per_class * len(store.classes)
-        images = np.sort(known[spread_over_classes(labels[known, 0], most, seed)])
-    features, targets = [], []
-    for numbers, final_btd in final_tokens(backbone, store, layer, images, machine):
-        for i, units_ud in zip(numbers, READOUTS[readout](backbone, final_btd), strict=True):
-            known = np.flatnonzero(labels[i] != IGNORE)
-            chosen = rng.choice(known, min(options.per_image, len(known)), replace=False)
-            features.append(units_ud[torch.from_numpy(chosen)].numpy())
-            targets.append(labels[i][chosen])
-    weight, bias = _regression(
-        np.concatenate(features), np.concatenate(targets), len(store.classes), options.c
-    )
+    features = [
+        units_ud[torch.from_numpy(drawn[i])]
+        for numbers, final_btd in final_tokens(backbone, store, layer, np.array(list(drawn)), machine)
+        for i, units_ud in zip(numbers, READOUTS[readout](backbone, final_btd), strict=True)
+    ]
+    weight, bias = _regression(torch.cat(features).numpy(), target_n, len(store.classes), options.c)
     origin = store.origin(layer, tuple(backbone.tokens))
     return Task(weight, bias, classes=store.classes, readout=readout, origin=origin, ignored=ignored)
+
+
+def _draw(
+    labels_iu: np.ndarray, readout: str, options: TaskOptions, n_classes: int, seed: int
+) -> dict[int, np.ndarray]:
+    """Images to fit to, in order, and which labelled units of each."""
+    rng = np.random.default_rng(seed)
+    images = np.flatnonzero((labels_iu != IGNORE).any(1))
+    if readout == "patches":
+        images = rng.choice(images, min(options.max_images, len(images)), replace=False)
+    else:
+        images = images[spread_over_classes(labels_iu[images, 0], options.per_class * n_classes, seed)]
+    drawn = {}
+    for i in np.sort(images):
+        known = np.flatnonzero(labels_iu[i] != IGNORE)
+        drawn[i] = rng.choice(known, min(options.per_image, len(known)), replace=False)
+    return drawn
 
 
 def final_tokens(

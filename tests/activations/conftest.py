@@ -1,31 +1,10 @@
-"""A ViT with registers, and stores recorded with it of which some images could not be decoded."""
+"""Stores of a ViT with registers, of which some images could not be decoded."""
 
 import pytest
-import torch
 
 from saev.activations import Store
-from saev.backbones import Backbone
 from saev.data import Mosaic
 from tests.activations.examples import MISSING, SPANS, Damaged, make
-
-
-@pytest.fixture(scope="session")
-def registers() -> Backbone:
-    """2 blocks, width 24, 1 cls and 4 register tokens, 4 x 6 patches of 14 px."""
-    import timm
-
-    from saev.backbones.from_timm import TimmVit
-
-    torch.manual_seed(0)
-    model = timm.create_model(
-        "vit_small_patch14_reg4_dinov2",
-        pretrained=False,
-        img_size=(56, 84),
-        depth=2,
-        embed_dim=24,
-        num_heads=3,
-    )
-    return TimmVit(model, name="registers")
 
 
 @pytest.fixture(scope="session")

@@ -50,8 +50,8 @@ def test_what_differs_is_named_with_both_values(differ, but):
     with pytest.raises(SaevError) as raised:
         agree(A, theirs, "data/sae/x", "data/acts/y", but=tuple(but))
     line = str(raised.value)
-    mine, _, others = line.partition(", but data/acts/y is of ")
-    assert mine.startswith("data/sae/x is of ") and "\n" not in line
+    mine, _, others = line.partition(", but data/acts/y has ")
+    assert mine.startswith("data/sae/x: ") and "\n" not in line
     for field in Origin._fields:
         told = field in differ - but
         assert told == (f"{field} {getattr(A, field)!r}" in mine)

@@ -25,7 +25,7 @@ def select_topk(pre_ns: Float[Tensor, "n s"], k: int, shards: int = 1) -> Pairs:
     n, s = pre_ns.shape
     latents = largest(pre_ns, min(k, s))
     if shards == 1:
-        offsets = torch.arange(0, latents.numel() + 1, k, device=pre_ns.device)
+        offsets = torch.arange(n + 1, device=pre_ns.device) * latents.shape[1]
         return Pairs(latents.flatten(), offsets, n, s)
     everyones, first = beside_shards(pre_ns.gather(1, latents))
     winners = everyones.topk(min(k, everyones.shape[1]), dim=1, sorted=False).indices
