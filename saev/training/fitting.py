@@ -68,7 +68,7 @@ def fit(
     mean, scale = tokens.normalisation()
     if not 0 < scale < float("inf"):
         raise SaevError(
-            f"{tokens.path}: activations of layer {tokens.layer} have scale {scale}, so they are all alike"
+            f"{tokens.path}: layer {tokens.layer} has scale {scale}; its activations are all alike, or not numbers"
         )
     if machine.parallel == "latents":
         _check_divisible(architectures)

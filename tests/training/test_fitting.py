@@ -1,7 +1,10 @@
 """What a run gives: the members by name, each as if it had been alone, trained, and knowing what it is of."""
 
+from pathlib import Path
+
 import pytest
 import torch
+import yaml
 
 from saev.errors import SaevError
 from saev.evaluation import measure_reconstruction
@@ -10,6 +13,8 @@ from saev.sae import SAE, ReLU, TopK
 from saev.training import Member, Training
 from saev.training.fitting import initialise
 from tests.training.members import EVERY, FEW, OPTIONS, same, train
+
+CONF = Path(__file__).parents[2] / "conf"
 
 
 @pytest.fixture(scope="module")
@@ -145,12 +150,16 @@ def test_bad_options_are_named_and_echoed(option, value, right):
         Training(**{"steps": 1, option: value})
 
 
-def test_options_are_those_of_the_configuration():
-    from pathlib import Path
+def test_the_configuration_states_the_defaults():
+    written = yaml.safe_load((CONF / "trainer/default.yaml").read_text())
+    assert Training(**written) == Training(steps=written["steps"]) and set(written) == set(vars(OPTIONS))
+    assert Machine(**yaml.safe_load((CONF / "machine/default.yaml").read_text())) == Machine()
 
-    import yaml
 
-    file = Path(__file__).parents[2] / "conf/trainer/default.yaml"
-    written = yaml.safe_load(file.read_text())
-    assert Training(**written) == Training(steps=written["steps"]), "the file states the defaults"
-    assert set(written) == set(vars(OPTIONS))
+def test_what_slurm_forbids_is_one_line(tokens, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    monkeypatch.setenv("SLURM_JOB_NAME", "x")
+    with pytest.raises(
+        SaevError, match=r"^machine: accelerator=cpu, devices=1, .* cannot be had: .*ntasks.*$"
+    ):
+        train(tokens, FEW, tmp_path)

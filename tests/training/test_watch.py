@@ -26,8 +26,7 @@ def test_a_log_gets_a_line_a_minute(stores, tmp_path, hours, capsys):
     lines = capsys.readouterr().err.splitlines()
     point = found["topk"].curve[0]
     assert lines[0] == (
-        f"train topk: 3 of 30 steps, 2.6 tokens/s, NMSE {point['mse']:.2g}, L0 {point['l0']:.2g}, "
-        f"dead 0.0%, 11 min left"
+        f"train topk: 3 of 30 steps, 2.6 tokens/s, NMSE {point['mse']:.2g}, L0 {point['l0']:.2g}, 11 min left"
     )
     assert [line.split()[2] for line in lines] == [str(3 * i) for i in range(1, 11)]
     assert lines[-1].startswith("train topk: 30 of 30 steps") and "left" not in lines[-1]
