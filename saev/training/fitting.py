@@ -68,8 +68,10 @@ def fit(
     mean, scale = tokens.normalisation()
     if not 0 < scale < float("inf"):
         raise SaevError(
-            f"{tokens.path}: activations of layer {tokens.layer} have scale {scale}, so they are all alike"
+            f"{tokens.path}: layer {tokens.layer} has scale {scale}; its activations are all alike, or not numbers"
         )
+    if machine.parallel == "latents":
+        _check_divisible(architectures)
     loop = Loop(options, machine, working)
     new = partial(SAE, mean=torch.from_numpy(mean), scale=scale, seed=seed)
     trained = {
@@ -77,8 +79,6 @@ def fit(
         for name, architecture in architectures.items()
         if isinstance(architecture, Trained)
     }
-    if loop.shard:
-        _check_divisible(architectures)
     for sae in trained.values():
         initialise(sae, tokens, options.window, seed)
     stream = partial(
