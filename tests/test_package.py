@@ -70,8 +70,8 @@ def test_no_circles():
 
 
 def test_no_module_hides_a_name_that_others_mean():
-    """A stage run by its path puts pipeline/ before the standard library; and a function that a package exports under
-    its module's name makes the module unreachable."""
+    """A stage run by its path puts pipeline/ before the standard library; and a function that a package
+    exports under its module's name makes the module unreachable."""
     stages = {path.stem for path in (ROOT / "pipeline").glob("*.py")}
     assert not stages & sys.stdlib_module_names
     for face in (ROOT / "saev").rglob("__init__.py"):

@@ -67,9 +67,8 @@ def fit(
     check_int("seed", seed, low=0, high=2**32 - 1)
     mean, scale = tokens.normalisation()
     if not 0 < scale < float("inf"):
-        raise SaevError(
-            f"{tokens.path}: layer {tokens.layer} has scale {scale}; its activations are all alike, or not numbers"
-        )
+        why = f"layer {tokens.layer} has scale {scale}; its activations are all alike, or not numbers"
+        raise SaevError(f"{tokens.path}: {why}")
     if machine.parallel == "latents":
         _check_divisible(architectures)
     loop = Loop(options, machine, working)
