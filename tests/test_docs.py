@@ -32,7 +32,7 @@ def test_store_examples(library, stores):
     else:
         np.testing.assert_array_equal(names["acts"], stores["train"].acts(1)[:32, 1:])
     if library == "zarr":
-        # The normalised activations have mean 0 and mean norm sqrt(d) over the store; 32 of 40 images come close.
+        # The normalised activations have mean 0 and mean norm sqrt(d) over the store; 32 of 40 come close.
         assert np.linalg.norm(names["x"], axis=-1).mean() == pytest.approx(24**0.5, rel=0.05)
         assert names["labels"].shape == (32, 16)
 
