@@ -15,7 +15,13 @@ def grid(file: Path) -> dict[str, list[str]]:
     study = read(file).get("study")
     if not isinstance(study, dict):
         raise SaevError(f"{file}: expected lists data, backbones, saes below `study:`, got {study!r}")
-    return {key.removesuffix("s"): names for key, names in study.items() if isinstance(names, list)}
+    found = {key.removesuffix("s"): names for key, names in study.items() if isinstance(names, list)}
+    for name in (str(name) for names in found.values() for name in names):
+        if "." in name:
+            raise SaevError(
+                f"{file}: DVC would take the dot in {name!r} for a level; give its file another name"
+            )
+    return found
 
 
 def collect(grid: dict[str, list[str]]) -> dict[str, dict]:
