@@ -1,4 +1,4 @@
-"""Recording a store against the bare model: timm's forward pass cut after the same block, same dtype, same batches.
+"""Recording a store against the bare model: timm's forward pass to the same block, same dtype and batches.
 
 python -m benchmarks.extraction      prints one JSON line
 
@@ -22,10 +22,11 @@ from PIL import Image
 from saev.activations import Recording, record
 from saev.backbones import packaged_dinov2
 from saev.data import ImageFolder, Mosaic, Sample
+from saev.machine import Machine
 from saev.machine.allocator import keep_freed_memory
-from saev.machine.machine import autocast, use_bf16
 
 N_IMAGES, BATCH, REPEATS = 256, 16, 5
+MACHINE = Machine(accelerator="cpu")
 
 
 class Decoded:
@@ -50,7 +51,7 @@ def bare(model: torch.nn.Module, n_blocks: int, inputs: torch.Tensor) -> float:
     """Images/s of timm's model alone, inputs ready."""
     model.blocks = model.blocks[:n_blocks]
     start = time.perf_counter()
-    with torch.inference_mode(), autocast("auto"):
+    with torch.inference_mode(), MACHINE.autocast():
         for batch in inputs.split(BATCH):
             model.blocks(model.norm_pre(model._pos_embed(model.patch_embed(batch))))
     return len(inputs) / (time.perf_counter() - start)
@@ -67,6 +68,7 @@ def ours(backbone, images) -> float:
             layers=[-2],
             working=Path(directory, "w"),
             options=Recording(batch_size=BATCH),
+            machine=MACHINE,
         )
         return len(images) / (time.perf_counter() - start)
 
@@ -99,7 +101,7 @@ def main() -> None:
             {
                 "benchmark": "extraction",
                 "threads": torch.get_num_threads(),
-                "precision": "bf16" if use_bf16("auto") else "fp32",
+                "precision": "bf16" if MACHINE.bf16 else "fp32",
                 "images_per_s": {key: round(rate, 1) for key, rate in medians.items()},
                 "decoded_over_bare": round(medians["decoded"] / medians["bare"], 3),
                 "with_decoding_over_bare": round(medians["with_decoding"] / medians["bare"], 3),

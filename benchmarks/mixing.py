@@ -42,8 +42,8 @@ def main(directory: str = ".scratch/benchmarks") -> None:
         )
         perfect = measure(list(everything.reshape(n_batches, -1)))
         for window in (2, 8, 32, 128, 680):
-            stream = ActivationStream(store, 0, batch_size=batch_size, window=window)
-            found = measure([places[:, 0] for places in islice(stream.places(), n_batches)])
+            stream = ActivationStream(store.tokens(0), batch_size=batch_size, window=window)
+            found = measure([images for images, _ in islice(stream.places(), n_batches)])
             key = f"batch {batch_size}, window {window} ({window * 32} images in memory)"
             out[key] = {"entropy": round(found[0] / perfect[0], 3), "images": round(found[1] / perfect[1], 3)}
     print(json.dumps({"benchmark": "mixing", "of_a_perfect_shuffle": out}))

@@ -1,6 +1,6 @@
 """How fast activations come out of a store, against the limits of this machine, in one run.
 
-python -m benchmarks.reading [DIRECTORY]      prints one JSON line; needs 5 GB there (default: .scratch/benchmarks)
+python -m benchmarks.reading [DIRECTORY]      prints one JSON line; needs 5 GB (default: .scratch/benchmarks)
 
 All rates are of float32 vectors of width 384, medians of 5. From the page cache: the shuffled
 stream; a sequential numpy memmap of the same bytes, read and converted; a DataLoader over that
@@ -60,7 +60,7 @@ def stream_epoch(store: Store, n_batches: int) -> Callable[[], int]:
     def run() -> int:
         return sum(
             len(batch)
-            for batch in islice(ActivationStream(store, 0, batch_size=BATCH, window=WINDOW), n_batches)
+            for batch in islice(ActivationStream(store.tokens(0), batch_size=BATCH, window=WINDOW), n_batches)
         )
 
     return run
@@ -158,7 +158,7 @@ def main(directory: str = ".scratch/benchmarks") -> None:
     flat = path / "memmap.bin"
     if not flat.exists():
         with open(flat, "wb") as file:
-            for _, acts in store.ordered(0, ("cls", "patch")):
+            for _, acts in store.tokens(0, ("cls", "patch")).chunks():
                 file.write(acts.tobytes())
     n_batches = N_IMAGES * N_PATCHES // BATCH
     sequential_files(store), memmap_epoch(flat)  # into the page cache

@@ -2,9 +2,9 @@
 
 python -m benchmarks.sweep      prints one JSON line; takes some minutes on 2 cores
 
-Every process imports, opens a store of 600 images (256 patches of width 384), trains 600 steps of 2,048 tokens, measures
-on 100 images and saves; the store lies in the page cache for both. One run of each. TopK SAEs of 2,048 latents that
-differ in k and learning rate, as in a sweep.
+Every process imports, opens a store of 600 images (256 patches of width 384), trains 600 steps of 2,048
+tokens, measures on 100 images and saves; the store lies in the page cache for both. One run of each. TopK
+SAEs of 2,048 latents that differ in k and learning rate, as in a sweep.
 """
 
 import json
@@ -21,20 +21,27 @@ STEPS = 600
 def run(folder: Path, members: list[int]) -> None:
     """What one process does."""
     from benchmarks.synthetic import synthetic_store
-    from saev.evaluation import evaluate
+    from saev.evaluation import measure_reconstruction
+    from saev.machine import Machine
     from saev.machine.allocator import keep_freed_memory
     from saev.sae import TopK, save_sae
     from saev.training import Training, fit
 
     keep_freed_memory()
     store = synthetic_store(folder / "store", n_images=600, n_patches=256, d=384)
-    architectures = [TopK(d_sae=2048, **MEMBERS[i]) for i in members]
+    architectures = {f"sae{i}": TopK(d_sae=2048, **MEMBERS[i]) for i in members}
     with tempfile.TemporaryDirectory() as working:
-        saes, _ = fit(
-            architectures, store, layer=0, options=Training(steps=STEPS), seed=0, working=Path(working)
+        fitted = fit(
+            architectures,
+            store.tokens(0),
+            options=Training(steps=STEPS),
+            seed=0,
+            machine=Machine(),
+            working=Path(working),
         )
-    for i, sae, (metrics, _) in zip(members, saes, evaluate(saes, store, 0, max_images=100), strict=True):
-        save_sae(sae, folder / f"sae{i}", metrics=metrics)
+    saes = {name: sae for name, (sae, _) in fitted.items()}
+    for name, (metrics, _) in measure_reconstruction(saes, store.tokens(0), n_images=100).items():
+        save_sae(saes[name], folder / name, metrics=metrics)
 
 
 def seconds(folder: Path, runs: list[list[int]]) -> float:

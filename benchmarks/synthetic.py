@@ -6,8 +6,9 @@ import numpy as np
 import zarr
 
 from saev.activations import Store
-from saev.activations.schema import create
-from saev.activations.store import SCHEMA
+from saev.activations.recording import create
+from saev.activations.schema import SCHEMA
+from saev.data.sample import IGNORE
 
 
 def synthetic_store(
@@ -16,25 +17,29 @@ def synthetic_store(
     """Write, or reopen, a complete store with one layer, one cls token and Gaussian activations."""
     if not (path / "zarr.json").is_file():
         rows = int(n_patches**0.5)
-        tokens = {"cls": [0, 1], "patch": [1, 1 + n_patches]}
+        spans = {"cls": [0, 1], "patch": [1, 1 + n_patches]}
         attrs = {
             "schema": SCHEMA,
             "backbone": "synthetic",
             "weights": "none",
+            "geometry": "none",
             "preprocess": {"size": [224, 224]},
             "n_blocks": 1,
             "d": d,
             "layers": [0],
             "grid": [rows, n_patches // rows],
-            "tokens": tokens,
-            "backbone_tokens": tokens,
+            "spans": spans,
+            "backbone_tokens": spans,
             "dtype": "float16",
+            "computed": "by numpy",
             "data": "synthetic",
+            "split": None,
             "n_images": n_images,
             "classes": [],
             "purity": 1.0,
             "corrupt": "fatal",
             "chunk": chunk,
+            "batch_size": chunk,
         }
         partial = path.with_name(path.name + ".partial")
         create(partial, attrs)
@@ -45,13 +50,15 @@ def synthetic_store(
             group["acts/0"][first : first + chunk] = values.astype(np.float16)
             group["norms/0"][first : first + chunk] = np.linalg.norm(values, axis=-1)
         group["labels/present"][:] = True
-        mean = group.create_array(
-            "stats/0/patch/mean", shape=(d,), dtype="float64", config={"write_empty_chunks": True}
-        )
-        mean[:] = 0
-        group.attrs["stats"] = {
-            "0": {"patch": {"scale": 1.0, "min": -6.0, "max": 6.0, "median_norm": d**0.5}}
-        }
+        for key in ("labels/patch", "labels/image"):
+            group[key].with_config({"write_empty_chunks": True})[:] = IGNORE
+        for kind in spans:
+            mean = group.create_array(
+                f"stats/0/{kind}/mean", shape=(d,), dtype="float64", config={"write_empty_chunks": True}
+            )
+            mean[:] = 0
+        scalars = {"scale": 1.0, "min": -6.0, "max": 6.0, "median_norm": d**0.5}
+        group.attrs["stats"] = {"0": dict.fromkeys(spans, scalars)}
         group.attrs["missing"] = []
         group.attrs["complete"] = True
         partial.rename(path)

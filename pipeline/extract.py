@@ -1,64 +1,67 @@
 """images -> activations: record every split of the data through the backbone."""
 
+from collections import Counter
+from dataclasses import replace
+
 from omegaconf import DictConfig
 
-from pipeline.stage import build, launch, plain, stage
+from pipeline.cell import Cell, grid
+from pipeline.stage import plain, read, stage
 
 
 @stage("extract")
 def main(cfg: DictConfig) -> None:
     from saev.activations import Recording, record
     from saev.checks import check_int
-    from saev.data import IGNORE
     from saev.errors import SaevError
     from saev.files import scratch, write_json
     from saev.machine import distributed
-    from saev.machine.machine import use_bf16
+    from saev.machine.progress import say
 
-    options = plain(cfg.extract)
-    also = options.pop("also_layers") or []
-    if not isinstance(also, list):
-        raise SaevError(f"extract.also_layers must be a list of layers, got {also!r}")
-    layers = list(dict.fromkeys([cfg.backbone.layer, *also]))
-    recording = Recording(**options)
+    cell, options = Cell(cfg), read(Recording, cfg.extract)
+    layers = grid()["layers"] if cfg.layers is None else list(cfg.layers)
     if cfg.workers is not None:
         check_int("workers", cfg.workers, low=0)
-    device = launch(cfg)
-    backbone = build(cfg.backbone, "layer")
-    metrics = {}
-    for split, source in plain(cfg.data.splits).items():
-        images = build(cfg.data, "splits", **source)
+    images = {split: cell.images(split) for split in plain(cfg.data.splits)}
+    for split, source in images.items():
+        first = next(iter(images))
+        if source.classes != images[first].classes:  # hours later nothing could be made of them
+            odd = sorted(set(source.classes) ^ set(images[first].classes))
+            raise SaevError(
+                f"data.splits.{split}: has other classes than {first}: {', '.join(map(repr, odd[:5]))} ..."
+            )
+    cell.machine.launch()
+    metrics, classes = {}, {}
+    for split, source in images.items():
         # Where the values would differ the work starts anew.
         identity = {
-            **options,
+            "options": plain(cfg.extract),
             "layers": layers,
-            "weights": backbone.weights_hash(),
-            "data": images.fingerprint,
-            "bf16": use_bf16(cfg.machine.precision, device),
+            "weights": cell.backbone.weights_hash(),
+            "geometry": cell.backbone.geometry,
+            "data": source.fingerprint,
+            "bf16": cell.machine.bf16,
         }
         working = scratch("extract", identity)
         store = record(
-            backbone,
-            images,
+            cell.backbone,
+            source,
             cfg.acts[split],
             layers=layers,
             working=working,
-            options=recording,
+            options=replace(options, split=split),
+            machine=cell.machine,
             workers=cfg.workers,
-            precision=cfg.machine.precision,
-            device=device,
         )
-        labelled = float((store.patch_labels() != IGNORE).mean())
-        metrics[split] = {
-            "images": store.n_images,
-            "missing": len(store.attrs["missing"]),
-            "labelled_patches": labelled,
-            "layers": store.attrs["stats"],
-        }
+        metrics[split] = store.summary()
+        names = Counter(store.classes[label] for label in store.image_labels() if label < len(store.classes))
+        classes[split] = {name: names[name] for name in store.classes}
         if distributed.rank() == 0:
             working.rmdir()
+        say(f"extract: {store.n_images:,} images of {split} in {cfg.acts[split]}")
     if distributed.rank() == 0:
-        write_json(f"{cfg.results.extract}.json", metrics)
+        write_json(cell.results("extract") / "metrics.json", metrics)
+        write_json(cell.results("extract") / "classes.json", classes)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,23 @@
-"""SAE -> features: the sparse codes of every patch of both splits."""
+"""SAE -> features: the sparse codes of every token that the SAE reads, of both splits."""
 
 from omegaconf import DictConfig
 
+from pipeline.cell import Cell
 from pipeline.stage import stage
 
 
 @stage("features")
 def main(cfg: DictConfig) -> None:
-    from saev.activations import Store
-    from saev.features import encode_store
+    from saev.features import encode_tokens
     from saev.files import new_directory
-    from saev.sae import load_sae
-    from saev.sae.formats.checkpoint import load_layer
+    from saev.machine.progress import say
 
-    sae, layer = load_sae(cfg.sae_dir), load_layer(cfg.sae_dir)
+    cell = Cell(cfg)
     with new_directory(cfg.codes) as out:
-        for split, path in cfg.acts.items():
-            encode_store(sae, Store(path), layer, out / f"{split}.safetensors")
+        for split in cfg.acts:
+            file = out / f"{split}.safetensors"
+            encode_tokens(cell.sae, cell.tokens(split), file, what=cfg.sae_dir, device=cell.machine.device)
+    say(f"features: codes of {', '.join(cfg.acts)} in {cfg.codes}")
 
 
 if __name__ == "__main__":

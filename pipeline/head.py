@@ -1,24 +1,36 @@
-"""activations -> task head: the frozen linear segmentation head that fidelity and interventions are measured with."""
+"""activations -> task: the frozen linear map that fidelity and interventions are measured with."""
 
 from omegaconf import DictConfig
 
-from pipeline.stage import build, machine, plain, stage
+from pipeline.cell import Cell
+from pipeline.stage import read, stage
 
 
 @stage("head")
 def main(cfg: DictConfig) -> None:
-    from saev.activations import Store
+    from saev.checks import check_seed
     from saev.files import write_json
-    from saev.tasks.heads import evaluate_head, save_head, train_head
+    from saev.machine.progress import say
+    from saev.tasks import TaskOptions, evaluate_task, save_task, train_task
 
-    train, val = Store(cfg.acts.train), Store(cfg.acts.val)
-    train.check_same_model(val)
-    backbone = build(cfg.backbone, "layer")
-    layer = train.layer(cfg.backbone.layer)
-    head = train_head(backbone, train, layer, seed=cfg.seed, **plain(cfg.head), **machine(cfg))
-    metrics = evaluate_head(head, backbone, val, layer, **machine(cfg))
-    save_head(head, cfg.head_file)
-    write_json(f"{cfg.results.head}.json", metrics)
+    cell, options, seed = Cell(cfg), read(TaskOptions, cfg.task), check_seed(cfg.seed)
+    train, val = cell.store("train"), cell.store("val")
+    for store in (train, val):
+        store.check_backbone(cell.backbone)
+    layer = train.layers[-1]  # the shortest way to the final tokens
+    task = train_task(cell.backbone, train, layer, options, seed, cell.machine)
+    reason = "" if task else f"{train.path} has labels of fewer than 2 classes"
+    metrics = {"readout": task.readout if task else None, "reason": reason}
+    if task:
+        metrics |= evaluate_task(task, cell.backbone, val, layer, cell.machine)
+    save_task(task, cfg.head_dir, reason)
+    write_json(cell.results("head") / "metrics.json", metrics)
+    found = (
+        f"{metrics['accuracy']:.1%} of {metrics['units']:,} right on {task.readout}"
+        if task
+        else f"none: {reason}"
+    )
+    say(f"head: {found}; in {cfg.head_dir}")
 
 
 if __name__ == "__main__":

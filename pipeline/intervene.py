@@ -1,56 +1,96 @@
-"""meanings -> tests: edit each class's latent inside the model and measure what changes, against controls."""
+"""meanings -> tests: edit each concept's latent inside the model and measure what changes, against
+controls."""
 
-import json
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Annotated
 
 from omegaconf import DictConfig
 
-from pipeline.stage import build, machine, plain, stage
+from pipeline.cell import Cell, read_json
+from pipeline.pictures import edited_maps
+from pipeline.stage import read, stage
+from saev.checks import Options, at_least, check_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment(Options, section="intervene"):
+    """On how much, and the options that arms have unless they say otherwise."""
+
+    images: Annotated[int, at_least(1)]
+    strengths: tuple[float, ...]
+    arms: tuple[dict, ...]
 
 
 @stage("intervene")
 def main(cfg: DictConfig) -> None:
-    from saev.activations import Store
-    from saev.features import load_split
-    from saev.files import write_json
-    from saev.intervention import Experiment, illustrate, run_experiment, summarise
-    from saev.probing import Match
-    from saev.report import save, segmentation_maps, tradeoff
-    from saev.sae import load_sae
-    from saev.sae.formats.checkpoint import load_layer
-    from saev.tasks import Predictor, load_head
+    from saev.files import new_directory, write_json
+    from saev.intervention import Arm, Illustration, edited_images, run_experiment, summarise, trials
+    from saev.machine.progress import say
+    from saev.report import map_pages, save, tradeoff
 
-    options = Experiment(**plain(cfg.intervene), seed=cfg.seed)
-    sae, layer = load_sae(cfg.sae_dir), load_layer(cfg.sae_dir)
-    stores = {split: Store(path) for split, path in cfg.acts.items()}
-    store = stores["val"]
-    train, val = (load_split(f"{cfg.codes}/{split}.safetensors", stores[split]) for split in ("train", "val"))
-    matches = [Match(**row) for row in json.loads(Path(cfg.results.probe, "classes.json").read_text())]
-    head = load_head(cfg.head_file, store)
-    predict = Predictor(build(cfg.backbone, "layer"), head, store, layer, options.max_images, **machine(cfg))
-    counts, controls = run_experiment(sae, predict, matches, store.classes, train, val, options)
-    names = [match.name for match in matches]
-    summary = summarise(counts, names, options.strengths, seed=cfg.seed)
+    cell, seed = Cell(cfg), check_seed(cfg.seed)
+    experiment, maps = read(Experiment, cfg.intervene), read(Illustration, cfg.maps)
+    usual = {"images": experiment.images, "strengths": experiment.strengths}
+    arms = [read(Arm, usual | row) for row in experiment.arms]
+    matches = {match["name"]: match for match in read_json(cell.results("probe") / "classes.json")}
+    results, reason = cell.results("intervene"), unable(cell, matches)
+    with new_directory(results) as out:
+        if reason:
+            write_json(out / "metrics.json", None)
+            write_json(
+                out / "outcome.json",
+                {"reason": reason, "images": 0, "points": [], "curves": [], "classes": []},
+            )
+        else:
+            setup = opened(cell, experiment.images, seed)
+            among = trials(setup, {name: match["latent"] for name, match in matches.items()}, seed)
+            summary = summarise(run_experiment(setup, among, arms), seed=seed)
+            write_json(out / "outcome.json", {"reason": None, "images": len(setup.model), **summary})
+            write_json(out / "metrics.json", headline(summary["curves"]))
+            save(tradeoff(summary["points"], summary["curves"]), out / "tradeoff.png")
+            names = sorted(matches, key=lambda name: -matches[name]["f1"])[: maps.classes]
+            classes = cell.task.classes
+            best = [trial for name in names for trial in among if classes[trial.target] == name]
+            shown = list(edited_maps(cell, edited_images(best, maps)))
+            for page, figure in enumerate(
+                map_pages(shown, classes, f"set to {maps.strength:g} x its maximum"), start=1
+            ):
+                save(figure, out / f"maps-{page}.png")
+    say(f"intervene: {reason or f'{len(arms)} arms on {len(matches)} concepts'}; in {results}")
 
-    images = build(cfg.data, "splits", **plain(cfg.data.splits.val))
-    best = sorted(matches, key=lambda match: -match.f1)[: cfg.maps.classes]
-    edited = illustrate(sae, predict, best, store.classes, train, val, cfg.maps.strength)
-    rows = [(edit.name, images[edit.image].image, edit.before, edit.after) for edit in edited]
-    results = cfg.results.intervene
-    save(
-        segmentation_maps(rows, store.classes, store.grid, f"set to {cfg.maps.strength:g} x its maximum"),
-        f"{results}/maps.png",
+
+def unable(cell: Cell, matches: dict) -> str | None:
+    """Why there is nothing to edit, if so."""
+    if cell.task is None:
+        return f"no task: {read_json(f'{cell.cfg.head_dir}/config.json')['reason']}"
+    if not matches:
+        return "no latent was chosen for any concept"
+    if "meanpool" in cell.tokens("val").kinds:
+        return "the SAE reads mean patch tokens, which the model has no such token of to edit"
+    return None
+
+
+def opened(cell: Cell, n_images: int, seed: int) -> object:
+    """The model cut open on validation images spread over the classes."""
+    from saev.intervention import Setup
+    from saev.tasks import Continuation
+
+    tokens = cell.tokens("val")
+    tokens.store.check_backbone(cell.backbone)
+    images = tokens.store.drawn(n_images, seed)
+    model = Continuation.from_store(
+        cell.backbone, cell.task, tokens.store, tokens.layer, images, cell.machine
     )
-    save(tradeoff(summary["points"], summary["curves"]), f"{results}/tradeoff.png")
-    write_json(f"{results}/outcome.json", {**summary, "controls": dict(zip(names, controls, strict=True))})
-    write_json(
-        f"{results}/curve.json", [{"edit": f"{p['method']}, {p['place']}", **p} for p in summary["points"]]
-    )
+    return Setup(cell.sae, model, tokens, cell.codes("train"), cell.codes("val"))
+
+
+def headline(curves: list[dict]) -> dict:
+    """The metrics of every method in every place, {method: {place: {...}}}."""
     metrics = {}
-    for curve in summary["curves"]:
-        values = {"selectivity": curve["selectivity"], "other_at_80": curve["other_at_80"]}
+    for curve in curves:
+        values = {key: curve.get(key) for key in ("selectivity", "other_at_80")}
         metrics.setdefault(curve["method"].replace(" ", "_"), {})[curve["place"]] = values
-    write_json(f"{results}/metrics.json", metrics)
+    return metrics
 
 
 if __name__ == "__main__":

@@ -1,47 +1,82 @@
-"""features -> meanings: which latent stands for which class, against random latents and linear probes."""
+"""features -> meanings: which latent stands for which concept, against random latents and linear probes."""
 
-from dataclasses import asdict
+from dataclasses import dataclass
 from statistics import fmean
+from typing import Annotated, Literal
 
 from omegaconf import DictConfig
 
-from pipeline.stage import build, plain, stage
+from pipeline.cell import Cell
+from pipeline.pictures import exemplars
+from pipeline.stage import read, stage
+from saev.checks import Options, at_least, check_seed
+
+MEANS = ("f1", "f1_train", "ap", "null_f1", "null_f1_95")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probing(Options, section="probe"):
+    """What is asked, and what is shown."""
+
+    units: Literal["auto", "tokens", "images"]
+    max_tokens: Annotated[int, at_least(2)]
+    strongest: Annotated[int, at_least(0)]
+    exemplars: Annotated[int, at_least(1)]
 
 
 @stage("probe")
 def main(cfg: DictConfig) -> None:
-    from saev.activations import Store
-    from saev.features import load_split, top_images
-    from saev.files import write_json
-    from saev.probing import linear_probes, match_classes
-    from saev.report import exemplar_atlas, f1_bars, save
-    from saev.sae.formats.checkpoint import load_layer
+    from saev.features import strongest_latents
+    from saev.files import new_directory, write_json
+    from saev.machine.progress import say
+    from saev.probing import linear_probes, match_concepts
+    from saev.report import exemplar_pages, f1_bars, save
 
-    layer = load_layer(cfg.sae_dir)
-    stores = {split: Store(path) for split, path in cfg.acts.items()}
-    train, val = (load_split(f"{cfg.codes}/{split}.safetensors", stores[split]) for split in ("train", "val"))
-    matches = match_classes(train, val, stores["val"].classes)
-    linear = linear_probes(
-        train, val, stores["train"], stores["val"], layer, seed=cfg.seed, **plain(cfg.probe)
+    cell, options, seed = Cell(cfg), read(Probing, cfg.probe), check_seed(cfg.seed)
+    splits, units = asked(cell, options)
+    (train, asked_train, _), (val, asked_val, _) = splits
+    matches = match_concepts(train, val, asked_train, asked_val)
+    rows = [match.row() for match in matches]
+    linear = linear_probes(*splits, seed=seed, max_tokens=options.max_tokens) if matches else None
+    means = {key: fmean(row[key] for row in rows) if rows else None for key in MEANS}
+    above = fmean(row["f1"] > row["null_f1_95"] for row in rows) if rows else None
+    metrics = {"units": units if rows else None, "concepts": len(rows), **means, "above_null": above}
+    val = cell.codes("val")
+    strongest = [
+        {"latent": int(s), "maximum": float(val.maximum[s]), "density": float(val.density[s])}
+        for s in strongest_latents(val, options.strongest)
+    ]
+    with new_directory(cell.results("probe")) as out:
+        write_json(out / "metrics.json", {**metrics, "linear_probe": linear})
+        write_json(out / "classes.json", rows)
+        write_json(out / "latents.json", strongest)
+        if rows:
+            save(f1_bars(rows), out / "f1.png")
+        shown = list(exemplars(cell, rows or strongest, options.exemplars))
+        for page, figure in enumerate(exemplar_pages(shown), start=1):
+            save(figure, out / f"exemplars-{page}.png")
+    found = (
+        f"F1 {means['f1']:.2f} over {len(rows)} concepts" if rows else "no concept is labelled in both splits"
     )
+    say(f"probe: {found}; in {cell.results('probe')}")
 
-    images = build(cfg.data, "splits", **plain(cfg.data.splits.val))
-    rows = []
-    for match in matches:
-        codes = val.images(match.latent)
-        top = top_images(codes, cfg.exemplars)
-        title = f"{match.name}: latent {match.latent}, F1 {match.f1:.2f}"
-        rows.append(
-            (title, [images[i].image for i in top], [codes[i].reshape(stores["val"].grid) for i in top])
-        )
-    save(exemplar_atlas(rows, cfg.exemplars), f"{cfg.results.probe}/exemplars.png")
-    save(f1_bars([asdict(match) for match in matches]), f"{cfg.results.probe}/f1.png")
-    write_json(f"{cfg.results.probe}/classes.json", [asdict(match) for match in matches])
-    means = {
-        key: fmean(getattr(match, key) for match in matches)
-        for key in ("f1", "f1_train", "ap", "null_f1", "null_f1_95")
-    }
-    write_json(f"{cfg.results.probe}/metrics.json", {**means, "linear_probe": linear})
+
+def asked(cell: Cell, options: Probing) -> tuple[list[tuple], str]:
+    """(codes, concepts, tokens) of both splits, and what the concepts are true of."""
+    from saev.probing import classes_of_images, classes_of_tokens
+    from saev.tasks.task import ignored_classes
+
+    tokens = [cell.tokens(split) for split in ("train", "val")]
+    codes = [cell.codes(split) for split in ("train", "val")]
+    store = tokens[0].store
+    ignored = ignored_classes(tuple(cell.cfg.task.ignore), store.classes, "task.ignore")
+    by_image = store.labelled == "images" and tokens[0].per_image > 1
+    if options.units == "images" or (options.units == "auto" and by_image):
+        codes = [c.pooled("max") for c in codes]
+        concepts = [classes_of_images(t.store, ignored) for t in tokens]
+        return list(zip(codes, concepts, tokens, strict=True)), "images"
+    concepts = [classes_of_tokens(t, ignored) for t in tokens]
+    return list(zip(codes, concepts, tokens, strict=True)), "patches" if tokens[0].grid else "tokens"
 
 
 if __name__ == "__main__":

@@ -1,33 +1,40 @@
-"""The stages: each composes its configuration, calls saev, and writes files and metrics."""
+"""What makes a function a stage: composed from conf/, errors in one line, a closing line."""
 
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import TypeVar
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from saev.errors import SaevError
+from saev.checks import Options
+from saev.errors import SaevError, first_line
 
-CONF = Path(__file__).parents[1] / "conf"
+Kind = TypeVar("Kind", bound=Options)
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 
 
 def stage(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[..., None]]:
-    """Make `main(cfg)` an entry point composed from `conf/<config_name>.yaml`.
+    """Make `main(cfg)` an entry point composed from `<config_name>.yaml` of the study's conf/.
 
-    What a user can put right (a wrong group or value, a missing or damaged file, a full
-    disk) ends in one line and exit code 1; anything else keeps its traceback.
+    What a user can put right (a wrong group or value, a missing or damaged file, a full disk) ends in one
+    line and exit code 1; anything else keeps its traceback.
     """
 
     def decorate(task: Callable[[DictConfig], None]) -> Callable[..., None]:
         def quiet(cfg: DictConfig) -> None:
             # Left here by SystemExit: Hydra would announce any other exception in lines of its own.
-            with _one_line_errors():
+            with one_line_errors(config_name):
+                check_names(cfg)
                 task(cfg)
 
         def main(cfg: DictConfig | None = None) -> None:
@@ -36,8 +43,9 @@ def stage(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable
             keep_freed_memory()
             # Hydra prints composition errors over several lines unless told to raise them.
             os.environ["HYDRA_FULL_ERROR"] = "1"
-            with _one_line_errors():
-                run = hydra.main(config_path=str(CONF), config_name=config_name, version_base="1.3")(quiet)
+            with one_line_errors(config_name):
+                conf = str(conf_folder(config_name))
+                run = hydra.main(config_path=conf, config_name=config_name, version_base="1.3")(quiet)
                 run() if cfg is None else run(cfg)
 
         return main
@@ -45,34 +53,13 @@ def stage(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable
     return decorate
 
 
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    try:
-        yield
-    except (SaevError, HydraException, OmegaConfBaseException, OSError) as error:
-        sys.exit(f"error: {_one_line(error)}")
-
-
-def build(node: DictConfig, *without: str, **extra: object) -> object:
-    """Instantiate a group's `_target_` with its options, `name` and the keys in `without` left out."""
-    options = plain(node)
-    for key in ("name", *without):
-        options.pop(key, None)
-    return instantiate(options, _convert_="all", **extra)
-
-
-def compose_again(config_name: str, **choices: str) -> DictConfig:
-    """This run's configuration with other choices of groups; overrides of the groups chosen anew are left out."""
-    from hydra.core.hydra_config import HydraConfig
-
-    kept = [
-        o
-        for o in HydraConfig.get().overrides.task
-        if o.lstrip("+~").partition("=")[0].partition(".")[0] not in choices
-    ]
-    return hydra.compose(
-        config_name, overrides=[*kept, *(f"{group}={name}" for group, name in choices.items())]
-    )
+def conf_folder(config_name: str) -> Path:
+    """The conf/ of the study in whose folder we are; elsewhere that of the embedded study, beside this
+    package."""
+    here = Path("conf")
+    return (
+        here if (here / f"{config_name}.yaml").is_file() else Path(__file__).parents[1] / "conf"
+    ).resolve()
 
 
 def plain(node: DictConfig) -> dict:
@@ -80,52 +67,74 @@ def plain(node: DictConfig) -> dict:
     return OmegaConf.to_container(node, resolve=True)
 
 
-def machine(cfg: DictConfig) -> dict:
-    """Precision and device of the backbone in a stage that uses one device."""
-    from saev.machine.machine import pick_device
+def read(kind: type[Kind], section: DictConfig | dict) -> Kind:
+    """The options of `kind` that a section of the configuration gives.
 
-    return {"precision": cfg.machine.precision, "device": pick_device(cfg.machine.accelerator)}
+    Raises:
+        SaevError: the section is none, or has keys that `kind` lacks, or lacks some.
+    """
+    options = plain(section) if isinstance(section, DictConfig) else section
+    known = {field.name: field for field in fields(kind)}
+    name = kind._section
+    if not isinstance(options, dict):
+        raise SaevError(f"{name} must be a section of {', '.join(known)}, got {options!r}")
+    if unknown := [key for key in options if key not in known]:
+        raise SaevError(f"{name}.{unknown[0]} is no option; there are {', '.join(known)}")
+    needed = [key for key, field in known.items() if field.default is field.default_factory is MISSING]
+    if missing := [key for key in needed if key not in options]:
+        raise SaevError(f"{name}.{missing[0]} is missing")
+    return kind(**options)
 
 
-def launch(cfg: DictConfig) -> object:
-    """Start the other processes of a stage that uses several devices; return this one's torch device."""
-    import logging
+def compose_again(config_name: str, **choices: str) -> DictConfig:
+    """This run's configuration with other choices of groups; overrides of the groups chosen anew are left
+    out."""
+    kept = []
+    for override in HydraConfig.get().overrides.task:
+        group = override.lstrip("+~").partition("=")[0].partition(".")[0]
+        if group not in choices:
+            kept.append(override)
+    return hydra.compose(
+        config_name, overrides=[*kept, *(f"{group}={name}" for group, name in choices.items())]
+    )
 
-    from lightning.fabric import Fabric
 
-    from saev.errors import SaevError
+def check_names(cfg: DictConfig) -> None:
+    """Raise SaevError where a group's file bears another name than it gives itself: its results would be
+    taken for another cell's. A name given on the command line is meant."""
+    if not HydraConfig.initialized():
+        return
+    given = HydraConfig.get().overrides.task
+    for group, choice in HydraConfig.get().runtime.choices.items():
+        name = cfg[group].get("name", choice) if group in ("data", "backbone", "sae") else choice
+        if name != choice and not any(
+            override.lstrip("+").startswith(f"{group}.name=") for override in given
+        ):
+            raise SaevError(
+                f"conf/{group}/{choice}.yaml: name must be {choice}, as the file is called, got {name!r}"
+            )
 
-    for name in (
-        "lightning.fabric",
-        "lightning.fabric.utilities.rank_zero",
-        "lightning_utilities.core.rank_zero",
-    ):
-        logging.getLogger(name).setLevel(logging.WARNING)  # they announce every process
+
+@contextmanager
+def one_line_errors(config_name: str) -> Iterator[None]:
     try:
-        fabric = Fabric(**places(cfg))
-    except Exception as error:  # Lightning's and torch's own, on devices that are not there
-        raise SaevError(f"machine: {places(cfg)} cannot be had: {str(error).splitlines()[0]}") from None
-    fabric.launch()
-    return fabric.device
+        yield
+    except (SaevError, HydraException, OmegaConfBaseException, OSError) as error:
+        sys.exit(f"error: {one_line(error)}")
+    except KeyboardInterrupt:
+        print(f"{config_name}: interrupted; the same command again goes on where it can", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
-def places(cfg: DictConfig) -> dict:
-    """Lightning's accelerator, devices and num_nodes, of a stage that uses several."""
-    return {key: cfg.machine[key] for key in ("accelerator", "devices", "num_nodes")}
-
-
-def rich_progress() -> bool:
-    """Whether somebody is watching."""
-    return sys.stderr.isatty()
-
-
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """What a user is told of an error."""
     cause = error
     while cause is not None and not isinstance(cause, SaevError):
         cause = cause.__cause__ or cause.__context__
     if cause is not None:  # hydra wraps the errors of what it instantiates
-        return str(cause)
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or Path.cwd()}: {error.strerror}"
-    message, *_ = str(error).partition("Config search path")
+        message = str(cause)
+    elif isinstance(error, OSError) and error.strerror:
+        message = f"{error.filename or Path.cwd()}: {error.strerror}"
+    else:
+        message, *_ = (str(error) or first_line(error)).partition("Config search path")
     return " ".join(message.split())

@@ -1,122 +1,99 @@
-"""activations -> SAEs: train one SAE, those listed `beside` it, and the cells `together` with it, on one stream; measure each."""
+"""activations -> SAEs: train one, and on the same stream others that then only wait for their own stage."""
 
 import shutil
-from itertools import accumulate, pairwise
+from collections.abc import Iterator
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from pipeline.stage import build, compose_again, machine, places, plain, rich_progress, stage
+from pipeline.cell import Cell, grid, read_json
+from pipeline.stage import compose_again, plain, read, stage
+from saev.checks import check_seed
 from saev.errors import SaevError
 
-FIDELITY_IMAGES = 100
-"""Validation images on which downstream fidelity is measured."""
+MOST = 8
+"""SAEs on one stream: more do not fit the memory of a laptop, and gain little (docs/training.md)."""
 
 
 @stage("train")
 def main(cfg: DictConfig) -> None:
-    cells = [cfg, *(compose_again("train", sae=name) for name in listed(cfg, "together", str))]
-    folders = [str(Path(cell.sae_dir).parent) for cell in cells]
-    if len(set(folders)) < len(cells):
-        raise SaevError(f"together: every SAE needs a name and a folder of its own, got {', '.join(folders)}")
-    changes = [[{}, *listed(cell.sae, "beside", dict)] for cell in cells]
-    architectures = [
-        build(cell.sae, "beside", **change)
-        for cell, own in zip(cells, changes, strict=True)
-        for change in own
-    ]
-
-    from saev.activations import Store
-    from saev.data import IGNORE
-    from saev.evaluation import evaluate, fidelity
-    from saev.files import scratch
-    from saev.tasks import Predictor, load_head
+    from saev.files import fingerprint, new_directory, publish, scratch, write_json
+    from saev.machine.progress import say
+    from saev.sae import save_sae
     from saev.training import Training, fit
 
-    train, val = Store(cfg.acts.train), Store(cfg.acts.val)
-    train.check_same_model(val)
-    labelled = bool((val.patch_labels() != IGNORE).any())
-    head = (
-        load_head(cfg.head_file, val) if labelled else None
-    )  # without labels there is no head to be faithful to
-    layer = train.layer(cfg.backbone.layer)
-    working = scratch(
-        "train",
-        {
-            "sae": [plain(cell.sae) for cell in cells],
-            "trainer": plain(cfg.trainer),
-            "seed": cfg.seed,
-            "layer": layer,
-            "store": [train.attrs["data"], train.attrs["weights"], train.attrs["stats"]],
-            "parallel": cfg.machine.parallel,
-        },
-    )
-    saes, curve = fit(
-        architectures,
-        train,
-        layer=layer,
-        options=Training(**plain(cfg.trainer)),
-        seed=cfg.seed,
-        working=working,
-        parallel=cfg.machine.parallel,
-        progress=rich_progress(),
-        **places(cfg),
-    )
-    if not saes:
-        return  # what follows is the first process's work
-
-    on = machine(cfg)
-    on_val, on_train = (
-        evaluate(saes, store, layer, max_images=val.n_images, device=on["device"]) for store in (val, train)
-    )
-    predict = (
-        Predictor(build(cfg.backbone, "layer"), head, val, layer, FIDELITY_IMAGES, **on) if head else None
-    )
-    ends = accumulate(map(len, changes), initial=0)
-    for cell, (first, last) in zip(cells, pairwise(ends), strict=True):
-        here = slice(first, last)
-        measured = [
-            {"val": v, "train": t} for (v, _), (t, _) in zip(on_val[here], on_train[here], strict=True)
-        ]
-        if predict:
-            measured[0]["fidelity"] = fidelity(saes[first], predict)
-        points = [{**point, "sae": point["sae"] - first} for point in curve if first <= point["sae"] < last]
-        facts = {
-            "backbone": train.attrs["backbone"],
-            "weights": train.attrs["weights"],
-            "layer": layer,
-            "data": train.attrs["data"],
-        }
-        write(cell, saes[here], measured, on_val[first][1].tolist(), points, facts)
+    cell, options = Cell(cfg), read(Training, cfg.trainer)
+    working = scratch("train", identity(cell))
+    if not (working / "finished").exists():
+        members = {cfg.sae.name: cell} | {other.cfg.sae.name: other for other in beside(cell)}
+        alone = len(members) == 1
+        together = working if alone else scratch("train", [identity(member) for member in members.values()])
+        fitted = fit(
+            {name: member.architecture for name, member in members.items()},
+            cell.tokens("train"),
+            options=options,
+            seed=check_seed(cfg.seed),
+            machine=cell.machine,
+            working=together,
+        )
+        if not fitted:
+            return  # what follows is the first process's work
+        for name, member in members.items():
+            sae, curve = fitted[name]
+            with new_directory(scratch("train", identity(member)) / "finished") as out:
+                save_sae(sae, out / "sae", run=fingerprint(identity(member)))
+                write_json(out / "curve.json", curve)
+        if not alone:
+            shutil.rmtree(together)
+    write_json(cell.results("train") / "curve.json", read_json(working / "finished" / "curve.json"))
+    publish(working / "finished" / "sae", cfg.sae_dir)
     shutil.rmtree(working)
+    say(f"train: {cfg.sae.name} in {cfg.sae_dir}")
 
 
-def listed(node: DictConfig, key: str, kind: type) -> list:
-    """A list of the configuration, empty if it is not there."""
-    value = plain(node).get(key, [])
-    if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
-        raise SaevError(f"{key} must be a list of {'changes' if kind is dict else 'names'}, got {value!r}")
-    return value
+def identity(cell: Cell) -> dict:
+    """All that decides the bytes of a trained SAE."""
+    tokens, machine = cell.tokens("train"), cell.machine
+    return {
+        "sae": plain(cell.cfg.sae),
+        "trainer": plain(cell.cfg.trainer),
+        "seed": cell.cfg.seed,
+        "origin": tokens.origin.as_dict(),
+        "store": dict(tokens.store.attrs),
+        "parallel": machine.parallel,
+    }
 
 
-def write(
-    cell: DictConfig, saes: list, measured: list[dict], density: list[float], curve: list[dict], facts: dict
-) -> None:
-    """The files of one cell of the study."""
-    from saev.files import new_directory, write_json
-    from saev.sae import save_sae
+def beside(cell: Cell) -> Iterator[Cell]:
+    """The cells to be trained on the stream of this one: those that `together` names, or the study's that
+    nobody has trained yet."""
+    from saev.sae import Trained
 
-    names = [cell.sae.name, *(f"{cell.sae.name} beside {i}" for i in range(1, len(saes)))]
-    with new_directory(Path(cell.sae_dir).parent) as out:
-        for i, (sae, metrics) in enumerate(zip(saes, measured, strict=True)):
-            save_sae(sae, out / (f"beside/{i}" if i else "sae"), **facts, metrics=metrics)
-        write_json(out / "density.json", density)
-    write_json(f"{cell.results.train}/curve.json", [{**point, "sae": names[point["sae"]]} for point in curve])
-    frontier = [
-        {"sae": cell.sae.name, **{key: m["val"][key] for key in ("nmse", "l0", "dead")}} for m in measured
-    ]
-    write_json(f"{cell.results.train}/frontier.json", frontier)
-    write_json(f"{cell.results.train}/metrics.json", measured[0])
+    named, found = cell.cfg.together, 0
+    if named != "study" and not all(isinstance(name, str) for name in named):
+        raise SaevError(f"together must be a list of files of conf/sae, or study, got {named!r}")
+    for name in grid()["saes"] if named == "study" else named:
+        other = Cell(compose_again("train", sae=name))
+        alike = plain(other.cfg.sae).get("tokens") == plain(cell.cfg.sae).get("tokens")
+        if named != "study" and not alike:
+            raise SaevError(
+                f"together: {name} reads other tokens than {cell.cfg.sae.name}; it has another stream"
+            )
+        trained = isinstance(other.architecture, Trained)
+        if other.cfg.sae.name != cell.cfg.sae.name and alike and trained and found < MOST and not done(other):
+            found += 1
+            yield other
+
+
+def done(cell: Cell) -> bool:
+    """Whether this very SAE is in its place, or waits for its stage."""
+    from saev.files import fingerprint, scratch
+
+    waiting = scratch("train", identity(cell)) / "finished"
+    config = Path(cell.cfg.sae_dir, "config.json")
+    return waiting.exists() or (
+        config.is_file() and read_json(config).get("run") == fingerprint(identity(cell))
+    )
 
 
 if __name__ == "__main__":

@@ -1,38 +1,177 @@
-"""Checks shared by the frozen option dataclasses: each names the option and echoes the bad value."""
+"""Option dataclasses whose fields are checked against their annotations; errors echo field and value."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from types import NoneType, UnionType
+from typing import Annotated, ClassVar, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from saev.errors import SaevError
 
 
+class Bound(NamedTuple):
+    """low <= value <= high, or low < value if `open`; a string names an earlier field, for its value."""
+
+    low: float | str = -math.inf
+    high: float | str = math.inf
+    open: bool = False
+
+    def of(self, options: object) -> "Bound":
+        """With the fields' values in the place of their names."""
+        low, high = (getattr(options, end) if isinstance(end, str) else end for end in (self.low, self.high))
+        return Bound(low, high, self.open)
+
+    def holds(self, value: float) -> bool:
+        """Whether a finite number is within."""
+        return (
+            self.low <= value <= self.high and abs(value) < math.inf and not (self.open and value == self.low)
+        )
+
+
+def at_least(low: float | str) -> Bound:
+    """For Annotated[int, ...] or Annotated[float, ...]: low <= value."""
+    return Bound(low)
+
+
+def above(low: float | str, *, up_to: float | str = math.inf) -> Bound:
+    """low < value (<= up_to)."""
+    return Bound(low, up_to, open=True)
+
+
+def between(low: float | str, high: float | str) -> Bound:
+    """low <= value <= high."""
+    return Bound(low, high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Base of the frozen option dataclasses: every field is checked against its annotation.
+
+        class TopK(Options, section="sae"):
+            d_sae: Annotated[int, at_least(1)]
+            k: Annotated[int, between(1, "d_sae")] = 32
+            optimizer: Literal["adam", "muon"] = "adam"
+
+        TopK(d_sae=64, k=0)     SaevError: sae.k must be an integer in [1, 64], got 0
+
+    Read are int, float, bool, str, other classes, None, Literal, tuple[X, ...] (a list becomes a tuple),
+    unions of these, and Annotated with a `Bound`.
+
+    Class arguments:
+        section: what stands before the names of its fields, and of its subclasses', in messages.
+
+    Raises:
+        SaevError: a value is not what its annotation says.
+        TypeError: an annotation is none of the above.
+    """
+
+    _section: ClassVar[str | None] = None
+
+    def __init_subclass__(cls, *, section: str | None = None, **kw: object):
+        super().__init_subclass__(**kw)
+        if section is not None:
+            cls._section = section
+
+    def __post_init__(self):
+        hints = get_type_hints(type(self), include_extras=True)
+        for field in fields(self):
+            name = f"{self._section}.{field.name}" if self._section else field.name
+            value = getattr(self, field.name)
+            _check(name, value, _rule(hints[field.name], self))
+            object.__setattr__(self, field.name, _frozen(value))
+
+
 def check_int(name: str, value: object, *, low: int, high: int | None = None) -> None:
     """Raise SaevError unless `value` is an int with low <= value (<= high)."""
-    # bool is an int in Python, and `k: true` in a YAML file is a mistake.
-    right = (
-        isinstance(value, int)
-        and not isinstance(value, bool)
-        and value >= low
-        and (high is None or value <= high)
-    )
-    if not right:
-        bound = f">= {low}" if high is None else f"in [{low}, {high}]"
-        raise SaevError(f"{name} must be an integer {bound}, got {value!r}")
+    _check(name, value, _number(int, Bound(low, math.inf if high is None else high)))
 
 
 def check_number(
-    name: str, value: object, *, low: float, high: float = float("inf"), above: bool = False
+    name: str, value: object, *, low: float, high: float = math.inf, above: bool = False
 ) -> None:
-    """Raise SaevError unless `value` is a finite number with low <= value <= high (low < value if `above`)."""
-    right = (
-        isinstance(value, (int, float))
-        and not isinstance(value, bool)
-        and low <= value <= high
-        and value < float("inf")
-    )
-    if not right or (above and value == low):
-        upper = "" if high == float("inf") else f" and <= {high:g}"
-        raise SaevError(f"{name} must be a number {'>' if above else '>='} {low:g}{upper}, got {value!r}")
+    """Raise SaevError unless `value` is a finite number, low <= value <= high (low < value if `above`)."""
+    _check(name, value, _number(float, Bound(low, high, above)))
 
 
 def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
     """Raise SaevError unless `value` is one of `choices`."""
-    if value not in choices:
-        raise SaevError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}")
+    _check(name, value, _choice(choices))
+
+
+def check_seed(value: object) -> int:
+    """The seed, if it is one that torch, numpy and sklearn all take: an integer in [0, 2^32 - 1]."""
+    check_int("seed", value, low=0, high=2**32 - 1)
+    return value
+
+
+class _Rule(NamedTuple):
+    accepts: Callable[[object], bool]
+    expected: str
+    """What the value must be, as it stands in the message."""
+    each: "_Rule | None" = None
+    """Of the entries of a list, so that the message echoes the wrong one alone."""
+
+
+def _check(name: str, value: object, rule: _Rule) -> None:
+    if rule.each is not None and isinstance(value, (list, tuple)):
+        for entry in value:
+            _check(name, entry, rule.each)
+    if not rule.accepts(value):
+        raise SaevError(f"{name} must be {rule.expected}, got {value!r}")
+
+
+def _rule(hint: object, options: object) -> _Rule:
+    """What an annotation asks of a field of `options`."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _number(args[0], args[1].of(options))
+    if hint in (int, float):
+        return _number(hint, Bound())
+    if origin is Literal:
+        return _choice(args)
+    if hint is bool:
+        return _choice((True, False))
+    if origin in (Union, UnionType):
+        rules = [_rule(arg, options) for arg in args]
+        # Without "or null": who gave a wrong value wants to know the right ones.
+        expected = " or ".join(
+            rule.expected for arg, rule in zip(args, rules, strict=True) if arg is not NoneType
+        )
+        return _Rule(lambda value: any(rule.accepts(value) for rule in rules), expected)
+    if origin is tuple and args[1:] == (...,):
+        each = _rule(args[0], options)
+        return _Rule(
+            lambda value: isinstance(value, (list, tuple)) and all(map(each.accepts, value)),
+            f"a list, each {each.expected}",
+            each,
+        )
+    if isinstance(hint, type):
+        expected = "a string" if hint is str else f"a {hint.__name__}"
+        return _Rule(lambda value: isinstance(value, hint), expected)
+    raise TypeError(f"{hint}: Options cannot check this annotation")
+
+
+def _number(kind: type, bound: Bound) -> _Rule:
+    """An int, or an int or float, within the bound."""
+    kinds, noun = ((int,), "an integer") if kind is int else ((int, float), "a number")
+    low = "" if bound.low == -math.inf else f" {'>' if bound.open else '>='} {bound.low}"
+    high = "" if bound.high == math.inf else f" and <= {bound.high}"
+    both = kind is int and low and high and not bound.open
+    expected = f"{noun} in [{bound.low}, {bound.high}]" if both else f"{noun}{low}{high}"
+    # bool is an int in Python, and `k: true` in a YAML file is a mistake.
+    return _Rule(
+        lambda value: isinstance(value, kinds) and not isinstance(value, bool) and bound.holds(value),
+        expected,
+    )
+
+
+def _choice(choices: tuple[object, ...]) -> _Rule:
+    expected = str(choices[0]) if len(choices) == 1 else f"one of {', '.join(map(str, choices))}"
+    # By type as well, because 1 == True.
+    return _Rule(
+        lambda value: any(type(value) is type(choice) and value == choice for choice in choices), expected
+    )
+
+
+def _frozen(value: object) -> object:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

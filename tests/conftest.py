@@ -1,4 +1,6 @@
-"""Small real things that many tests share: a tiny ViT with random weights, and a store recorded with it."""
+"""Small real things that many tests share: ViTs with random weights, recorded stores, and tasks."""
+
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -12,6 +14,9 @@ install_import_hook(
 from saev.activations import Recording, Store, record
 from saev.backbones import Backbone
 from saev.data import Mosaic
+from saev.machine import Machine
+from saev.tasks import Task, TaskOptions, train_task
+from tests.activations.examples import CPU
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +40,25 @@ def tiny_vit() -> Backbone:
 
 
 @pytest.fixture(scope="session")
+def registers() -> Backbone:
+    """2 blocks, width 24, 1 cls and 4 register tokens, 4 x 6 patches of 14 px."""
+    import timm
+
+    from saev.backbones.from_timm import TimmVit
+
+    torch.manual_seed(0)
+    model = timm.create_model(
+        "vit_small_patch14_reg4_dinov2",
+        pretrained=False,
+        img_size=(56, 84),
+        depth=2,
+        embed_dim=24,
+        num_heads=3,
+    )
+    return TimmVit(model, name="registers")
+
+
+@pytest.fixture(scope="session")
 def stores(tiny_vit, tmp_path_factory) -> dict[str, Store]:
     """40 training and 12 validation scenes at layers 1 and 2, in chunks of 8."""
     root = tmp_path_factory.mktemp("acts")
@@ -47,7 +71,31 @@ def stores(tiny_vit, tmp_path_factory) -> dict[str, Store]:
             working=root / f"{split}-working",
             options=Recording(chunk=8, batch_size=4),
             workers=0,
-            precision="fp32",
+            machine=CPU,
         )
         for split, n in (("train", 40), ("val", 12))
     }
+
+
+@pytest.fixture(scope="session")
+def task(stores, tiny_vit) -> Task:
+    """Which photograph each patch is of."""
+    return train_task(tiny_vit, stores["train"], 1, TaskOptions(), 0, CPU)
+
+
+@pytest.fixture(scope="session")
+def image_task(stores, tiny_vit) -> Task:
+    """Which photograph covers most of the image, by its cls token."""
+    return train_task(tiny_vit, stores["train"], 1, TaskOptions(readout="cls"), 0, CPU)
+
+
+@pytest.fixture
+def elsewhere(monkeypatch) -> Iterator[Machine]:
+    """A machine of the pretend device, on which what was not brought there fails as on a GPU."""
+    from tests.machine.pretend import DEVICE, Factories
+
+    machine = Machine(accelerator="cpu", precision="fp32")
+    vars(machine)["device"] = DEVICE
+    monkeypatch.setattr(torch, "inference_mode", torch.no_grad)  # the pretend device knows only this
+    with Factories():
+        yield machine

@@ -7,7 +7,10 @@ that is missing as zeros.
 """
 
 import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import google_crc32c
 import numpy as np
@@ -15,10 +18,13 @@ import zarr
 
 from saev.errors import SaevError
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-def chunk_file(store: Path, array: zarr.Array, c: int) -> Path:
-    """Where the c-th chunk of whole images of an array lies."""
-    return store / array.path / array.metadata.encode_chunk_key((c, *[0] * (array.ndim - 1)))
+
+def chunk_file(array: zarr.Array, c: int) -> Path:
+    """Where the c-th chunk of whole images of an array on this disk lies."""
+    return array.store.root / array.path / array.metadata.encode_chunk_key((c, *[0] * (array.ndim - 1)))
 
 
 def read_chunk(file: Path, out: np.ndarray) -> None:
@@ -49,3 +55,16 @@ def read_soon(file: Path) -> None:
     if hasattr(os, "posix_fadvise") and file.is_file():
         with open(file, "rb", buffering=0) as handle:
             os.posix_fadvise(handle.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+
+
+def read_ahead(read: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield read(item) for every item, in order, while a thread is already at the next one."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = None
+        for item in items:
+            following = reader.submit(read, item)
+            if coming is not None:
+                yield coming.result()
+            coming = following
+        if coming is not None:
+            yield coming.result()

@@ -1,5 +1,6 @@
-"""What is in a store: is it whole, is every byte as written, how fast does it read, and which activations are outliers."""
+"""What is in a store: is every byte as written, how fast does it read, which activations are outliers."""
 
+import math
 import os
 import time
 from dataclasses import dataclass, field
@@ -9,9 +10,8 @@ import numpy as np
 import zarr
 
 from saev.activations.chunks import chunk_file
-from saev.activations.schema import arrays
-from saev.activations.store import open_group
-from saev.machine.progress import track
+from saev.activations.schema import arrays, find_array, open_group
+from saev.machine import track
 
 
 @dataclass
@@ -30,7 +30,8 @@ class Outliers:
     """Norms and extreme dimensions of the tokens of one kind at one layer, over the chunks read.
 
     A massive activation is one with |x| > 100 and > 1000 times the median |x| (Sun et al.
-    2024, arXiv 2402.17762). An artefact token is one with more than 3 times the median norm.
+    2024, arXiv 2402.17762). An artefact token is one with more than 3 times the median norm
+    (Darcet et al. 2023, arXiv 2309.16588).
     """
 
     norms: tuple[float, float, float]
@@ -45,7 +46,7 @@ class Outliers:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What `inspect` found."""
+    """What `inspect_store` found."""
 
     attrs: dict
     shape: tuple[int, int, int]
@@ -67,28 +68,27 @@ class Inspection:
         )
 
 
-def inspect(path: str | Path) -> Inspection:
+def inspect_store(path: str | Path) -> Inspection:
     """Read every chunk of the store at `path`, which may be incomplete, and verify its checksum.
 
     Raises:
-        SaevError: there is no store of this schema.
+        SaevError: there is no store of this schema, or its attributes cannot be those of one.
     """
     path = Path(path)
     group = open_group(path)
     attrs = dict(group.attrs)
-    expected = {key: -(-attrs["n_images"] // attrs["chunk"]) for key in arrays(attrs)}
-    if attrs.get("complete"):
-        expected |= {f"stats/{layer}/{kind}/mean": 1 for layer in attrs["layers"] for kind in attrs["tokens"]}
-    integrity, samples = {key: Integrity(n_chunks) for key, n_chunks in expected.items()}, {}
-    n_bytes, seconds, there = 0, 0.0, []
-    for key, n_chunks in expected.items():
-        if isinstance(group.get(key), zarr.Array):
-            there.append(group[key])
+    integrity = {key: Integrity(n_chunks) for key, n_chunks in _expected(attrs).items()}
+    chunks: list[tuple[zarr.Array, int]] = []
+    for key, part in integrity.items():
+        array = find_array(group, key)
+        if array is None:
+            part.missing = list(range(part.expected))
         else:
-            integrity[key].missing = list(range(n_chunks))
-    chunks = [(array, c) for array in there for c in range(array.nchunks)]
+            chunks += [(array, c) for c in range(array.nchunks)]
+    moments = {(layer, kind): Moments() for layer in attrs["layers"] for kind in attrs["spans"]}
+    n_bytes, seconds = 0, 0.0
     for array, c in track(chunks, "inspect", len(chunks), unit="chunks"):
-        file = chunk_file(path, array, c)
+        file = chunk_file(array, c)
         if not file.is_file():
             integrity[array.path].missing.append(c)
             continue
@@ -101,17 +101,25 @@ def inspect(path: str | Path) -> Inspection:
             continue
         if array.path.startswith("acts/"):
             seconds, n_bytes = seconds + time.perf_counter() - started, n_bytes + values.nbytes
-            for kind, (first, last) in attrs["tokens"].items():
-                moments = samples.setdefault((int(array.basename), kind), Moments())
-                moments.add(values[:, first:last].reshape(-1, values.shape[-1]))
-    outliers = {place: moments.outliers() for place, moments in samples.items() if moments.count}
+            for kind, (first, last) in attrs["spans"].items():
+                x_nd = values[:, first:last].reshape(-1, values.shape[-1])
+                moments[int(array.basename), kind].add(x_nd)
     _, shape, _ = arrays(attrs)[f"acts/{attrs['layers'][0]}"]
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    outliers = {key: found.outliers() for key, found in moments.items() if found.count}
     return Inspection(attrs, shape, size, integrity, outliers, n_bytes / seconds if seconds else 0.0)
 
 
+def _expected(attrs: dict) -> dict[str, int]:
+    """Number of chunks of every array."""
+    expected = {key: math.ceil(attrs["n_images"] / attrs["chunk"]) for key in arrays(attrs)}
+    if attrs.get("complete") is True:
+        expected |= {f"stats/{layer}/{kind}/mean": 1 for layer in attrs["layers"] for kind in attrs["spans"]}
+    return expected
+
+
 def _forget(file: Path) -> None:
-    """Drop a file from the page cache: what is verified and timed shall be the disk, not memory. (Linux only.)"""
+    """Drop a file from the page cache: the disk is to be verified and timed, not memory. (Linux only.)"""
     if hasattr(os, "posix_fadvise"):
         with open(file, "rb") as handle:
             os.posix_fadvise(handle.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -144,12 +152,15 @@ class Moments:
         self.massive += int((magnitudes > max(100.0, 1000 * np.median(magnitudes[:256]))).sum())
 
     def outliers(self) -> Outliers:
-        """The table's row."""
+        """The row of the table, of at least one token."""
         rms = np.sqrt(self.square / self.count)
         at = np.searchsorted(self.histogram.cumsum(), [0.5 * self.count, 0.99 * self.count])
         median, high = self.EDGES[np.minimum(at, len(self.EDGES) - 1)]
         artefacts = self.histogram[np.searchsorted(self.EDGES, 3 * median) :].sum() / self.count
-        dimensions = [(int(i), float(rms[i] / np.median(rms))) for i in np.argsort(-rms)[:3]]
+        largest = np.argsort(-rms)[:3]
         return Outliers(
-            (float(median), float(high), self.largest), float(artefacts), self.massive, dimensions
+            norms=(float(median), float(high), self.largest),
+            artefacts=float(artefacts),
+            massive=self.massive,
+            dimensions=[(int(i), float(rms[i] / np.median(rms))) for i in largest],
         )

@@ -1,137 +1,163 @@
-"""What a store is of: its options, its identity, and its empty arrays."""
+"""What a store holds: one Zarr v3 group per (data split, backbone).
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+    acts/<layer>               float16 or float32 (n_images, n_tokens, d)  residual stream after block <layer>
+    norms/<layer>              float32 (n_images, n_tokens)                ||x||_2 of those values
+    labels/image               uint16  (n_images,)                         65535 = unknown
+    labels/patch               uint16  (n_images, rows * columns)          65535 = ignore
+    labels/present             bool    (n_images,)                         false: it could not be decoded
+    stats/<layer>/<kind>/mean  float64 (d,)
+    attributes                 what is recorded: schema, backbone, weights, geometry, preprocess, n_blocks,
+                               d, layers, grid, spans, backbone_tokens, dtype, computed, data, split,
+                               n_images, classes, purity, corrupt, chunk, batch_size; at the end stats
+                               (scalars per layer and kind) and missing (names of the images not present);
+                               last complete
+
+`spans` gives the range of each kind of token along the token axis: cls, register, patch, meanpool.
+The activations of an image that is not present are NaN, so that nobody averages over them
+without noticing.
+
+Any Zarr v3 reader opens it. Arrays are uncompressed (zstd wins 7 % on activations and
+costs 4x the time) in plain chunks of whole images, which are also the unit of resume.
+Every chunk carries a CRC32C (Zarr's own codec), verified at every read.
+"""
+
+import math
+from collections.abc import Callable
 from pathlib import Path
 
-import torch
 import zarr
-from zarr.codecs import Crc32cCodec
 
-from saev.activations.store import SCHEMA, brief
-from saev.backbones.backbone import Backbone
-from saev.checks import check_choice, check_int, check_number
-from saev.data.sample import IGNORE, ImageDataset
-from saev.errors import SaevError
-from saev.files import publish
+from saev.activations.origin import shortened
+from saev.data.sample import IGNORE
+from saev.errors import SaevError, first_line
 
-DTYPES = {"float16": torch.float16, "float32": torch.float32}
+SCHEMA = 3
 KINDS = ("cls", "register", "patch", "meanpool")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recording:
-    """What a store shall hold."""
-
-    tokens: Sequence[str] | None = None
-    """Kinds to record, of cls, register, patch and meanpool (the mean of the patch tokens); None: every token
-    of the backbone. The model can only be continued from a store with all of them."""
-    dtype: str = "float16"
-    """float16 or float32. (Zarr has no bfloat16, whose 8 bits of mantissa would also lose more.)"""
-    purity: float = 0.9
-    """See `majority_labels`."""
-    corrupt: str = "fatal"
-    """What an image that cannot be decoded is: `fatal`, or `missing`: its activations are NaN, its labels are
-    ignored, and the store names it."""
-    chunk: int = 32
-    """Images per chunk, the unit of writing, of resume and of sharing between processes."""
-    batch_size: int = 16
-    """Images per forward pass; 16 is fastest on a CPU, where 32 leaves the cache."""
-
-    def __post_init__(self):
-        for kind in self.tokens or ():
-            check_choice("extract.tokens", kind, KINDS)
-        check_choice("extract.dtype", self.dtype, tuple(DTYPES))
-        check_number("extract.purity", self.purity, low=0, high=1)
-        check_choice("extract.corrupt", self.corrupt, ("fatal", "missing"))
-        check_int("extract.chunk", self.chunk, low=1)
-        check_int("extract.batch_size", self.batch_size, low=1)
-
-
-def identity(
-    backbone: Backbone, images: ImageDataset, layers: list[int], options: Recording, computed: str
-) -> dict:
-    """What the store is of. All of it must agree before an unfinished one is continued.
-
-    Args:
-        computed: how the values are computed, for example `bf16 on cpu`: half a store in one way and half in
-            another would depend on where the run was interrupted.
-    """
-    if len(images.classes) > IGNORE:
-        raise SaevError(f"data: {len(images.classes)} classes, at most {IGNORE} fit the labels")
-    available = [kind for kind in KINDS if kind in backbone.tokens or kind == "meanpool"]
-    kinds = [
-        kind for kind in KINDS if kind in (backbone.tokens if options.tokens is None else options.tokens)
-    ]
-    if absent := [kind for kind in kinds if kind not in available]:
-        raise SaevError(f"extract.tokens: {backbone.name} has no {absent[0]!r} tokens; it has {available}")
-    if not kinds:
-        raise SaevError(
-            f"extract.tokens must name at least one of {available}, or be null for all of the backbone's"
-        )
-    tokens, end = {}, 0
-    for kind in kinds:
-        first, last = backbone.tokens.get(kind, (0, 1))
-        tokens[kind] = [end, end := end + last - first]
-    return {
-        "schema": SCHEMA,
-        "backbone": backbone.name,
-        "weights": backbone.weights_hash(),
-        "preprocess": {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in asdict(backbone.preprocess).items()
-        },
-        "n_blocks": backbone.n_blocks,
-        "d": backbone.d,
-        "layers": layers,
-        "grid": list(backbone.grid),
-        "tokens": tokens,
-        "backbone_tokens": {kind: list(ends) for kind, ends in backbone.tokens.items()},
-        "dtype": options.dtype,
-        "computed": computed,
-        "data": images.fingerprint,
-        "n_images": len(images),
-        "classes": list(images.classes),
-        "purity": options.purity,
-        "corrupt": options.corrupt,
-        "chunk": options.chunk,
-    }
-
-
-def create(path: Path, attrs: dict) -> None:
-    """Create the store with all its arrays, or clear what an interrupted run left of it."""
-    if (path / "zarr.json").is_file():
-        found = zarr.open_group(str(path), mode="r").attrs
-        for key, value in attrs.items():
-            if found.get(key) != value:
-                raise SaevError(
-                    f"{path}: the unfinished store there has {key} {brief(found.get(key))}, this run {brief(value)}; "
-                    "finish it with its own configuration, or delete it"
-                )
-        for leftover in path.rglob("*.partial"):
-            leftover.unlink()
-        return
-    group = zarr.open_group(str(path.with_name("new")), mode="w", attributes=attrs)
-    for key, (dtype, shape, fill) in arrays(attrs).items():
-        group.create_array(
-            key,
-            shape=shape,
-            chunks=(attrs["chunk"], *shape[1:]),
-            dtype=dtype,
-            fill_value=fill,
-            compressors=Crc32cCodec(),
-        )
-    publish(path.with_name("new"), path)  # whole or not at all
+DTYPES = ("float16", "float32")
 
 
 def arrays(attrs: dict) -> dict[str, tuple[str, tuple[int, ...], object]]:
-    """(dtype, shape, value where a chunk is missing) of every per-image array of a store with these attributes."""
+    """(dtype, shape, value where a chunk is missing) of every per-image array, from a store's attributes."""
     n, d, layers = attrs["n_images"], attrs["d"], attrs["layers"]
-    t, p = max(last for _, last in attrs["tokens"].values()), attrs["grid"][0] * attrs["grid"][1]
+    t, p = max(last for _, last in attrs["spans"].values()), attrs["grid"][0] * attrs["grid"][1]
     return {
-        **{f"acts/{layer}": (attrs["dtype"], (n, t, d), float("nan")) for layer in layers},
-        **{f"norms/{layer}": ("float32", (n, t), float("nan")) for layer in layers},
+        **{f"acts/{layer}": (attrs["dtype"], (n, t, d), math.nan) for layer in layers},
+        **{f"norms/{layer}": ("float32", (n, t), math.nan) for layer in layers},
         "labels/patch": ("uint16", (n, p), IGNORE),
         "labels/image": ("uint16", (n,), IGNORE),
         "labels/present": ("bool", (n,), False),
     }
+
+
+def open_group(path: Path) -> zarr.Group:
+    """The group of a store, complete or not, read-only.
+
+    Raises:
+        SaevError: no store there, one of another schema, attributes that no store has, or arrays that are not
+            what the attributes say. Arrays that are missing are the reader's affair.
+    """
+    if not (path / "zarr.json").is_file():
+        raise SaevError(f"{path}: no activation store there; record one with the extract stage")
+    try:
+        group = zarr.open_group(str(path), mode="r")
+        attrs = dict(group.attrs)
+    except Exception as error:  # zarr, json and the file system each raise their own
+        raise SaevError(f"{path}: not an activation store ({first_line(error)})") from None
+    if attrs.get("schema") != SCHEMA:
+        raise SaevError(
+            f"{path}: schema is {attrs.get('schema')!r}, this version reads {SCHEMA}; record it again"
+        )
+    for key, right in _RIGHT.items():
+        if not right(attrs.get(key), attrs):
+            value = shortened(attrs.get(key))
+            raise SaevError(f"{path}: damaged: attribute {key} is {value}; record the store again")
+    for key, (dtype, shape, _) in arrays(attrs).items():
+        array = find_array(group, key)
+        chunks = (attrs["chunk"], *shape[1:])
+        if array is not None and (array.dtype, array.shape, array.chunks) != (dtype, shape, chunks):
+            raise SaevError(
+                f"{path}/{key}: damaged: {array.dtype} {array.shape} in chunks of {array.chunks}, but the "
+                f"store's attributes say {dtype} {shape} in chunks of {chunks}; record the store again"
+            )
+    return group
+
+
+def find_array(group: zarr.Group, key: str) -> zarr.Array | None:
+    """An array of a store; None if it is missing. Raises SaevError if its description cannot be read."""
+    try:
+        found = group.get(key)
+    except Exception as error:  # zarr's and json's own
+        where = f"{group.store.root}/{key}"
+        raise SaevError(f"{where}: damaged: {first_line(error)}; record the store again") from None
+    return found if isinstance(found, zarr.Array) else None
+
+
+def _is_text(value: object, _: dict) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: object, _: dict) -> bool:
+    return type(value) is int and value > 0
+
+
+def _are_layers(value: object, attrs: dict) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) > 0
+        and all(type(layer) is int and 0 <= layer < attrs["n_blocks"] for layer in value)
+    )
+
+
+def _is_grid(value: object, _: dict) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(_is_count(side, _) for side in value)
+
+
+def _are_spans(value: object, attrs: dict) -> bool:
+    """One range after the other, from 0; as many patches as the grid has."""
+    if not isinstance(value, dict) or not value or not set(value) <= set(KINDS):
+        return False
+    end = 0
+    for span in value.values():
+        if not isinstance(span, list) or len(span) != 2 or span[0] != end or not _is_count(span[1], attrs):
+            return False
+        start, end = span
+        if start >= end:
+            return False
+    first, last = value.get("patch", (0, math.prod(attrs["grid"])))
+    return last - first == math.prod(attrs["grid"])
+
+
+def _are_names(value: object, _: dict) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _are_stats(value: object, attrs: dict) -> bool:
+    """Finite scalars for every layer and kind, once the store is complete."""
+    if attrs.get("complete") is not True:
+        return True
+    try:
+        scalars = [value[str(layer)][kind] for layer in attrs["layers"] for kind in attrs["spans"]]
+        return all(
+            math.isfinite(entry[key]) for entry in scalars for key in ("scale", "min", "max", "median_norm")
+        )
+    except (KeyError, TypeError):
+        return False
+
+
+_RIGHT: dict[str, Callable[[object, dict], bool]] = {
+    "backbone": _is_text,
+    "weights": _is_text,
+    "geometry": _is_text,
+    "data": _is_text,
+    "n_blocks": _is_count,
+    "n_images": _is_count,
+    "d": _is_count,
+    "chunk": _is_count,
+    "dtype": lambda value, _: value in DTYPES,
+    "layers": _are_layers,
+    "grid": _is_grid,
+    "spans": _are_spans,
+    "classes": _are_names,
+    "stats": _are_stats,
+}
+"""Whether the value of an attribute is one; those named earlier are right already."""

@@ -3,6 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -18,20 +19,31 @@ class Backbone(nn.Module, ABC):
     `suffix` continues from it exactly as the model would:
 
         suffix(prefix(x, [l])[0], l) == norm(h_L)        final tokens, (b, t, d)
-        output(norm(h_L))            == model(x)         pooled features or logits
+        output(norm(h_L))            == model(x)         what the whole model returns, (b, o)
 
-    Subclasses say how their library spells `blocks`, `embed`, `norm` and `output`, and
-    `block` where a block takes more than the tokens.
+    A plain ViT is taken for granted: every image has the same tokens, which no block adds to or drops,
+    first the special ones (cls, then registers), then the patches, row by row. The constructor embeds
+    one black image and refuses a model that makes another number of them.
 
-    Attributes:
+    A further family is one module beside this one and one file of conf/backbone: a subclass that says
+    how its library spells `blocks`, `embed`, `norm` and `output` (and `block`, where a block takes more
+    than the tokens), and a function that builds it, which the file's `_target_` names as
+    `saev.backbones.<module>.<function>`; its other keys, but for `name`, are the function's options.
+
+    Args:
+        model: the library's model or its image tower; `embed` may use nothing else of a subclass.
         name: the model's name with its library, for records.
         preprocess: how images become input tensors.
+        patch: (height, width) of a patch in pixels.
+        n_cls, n_register: how many tokens of these kinds precede the patches.
+
+    Attributes:
         grid: (rows, columns) of patch tokens.
         tokens: the range of each kind of token along the token axis: cls, register, patch.
         d: width of the residual stream.
 
     Raises:
-        SaevError: the input is not a whole number of patches.
+        SaevError: the input is not a whole number of patches, or the model is no plain ViT.
     """
 
     def __init__(
@@ -43,29 +55,35 @@ class Backbone(nn.Module, ABC):
         patch: tuple[int, int],
         n_cls: int,
         n_register: int = 0,
-        d: int,
     ):
         super().__init__()
         self.model = model.eval().requires_grad_(False)
-        self.name, self.preprocess, self.d = name, preprocess, d
+        self.name, self.preprocess = name, preprocess
         self._hash: str | None = None
-        (height, width), (rows, columns) = preprocess.size, patch
-        if height % rows or width % columns:
+        self.grid = _grid(name, preprocess.size, patch)
+        counts = {"cls": n_cls, "register": n_register, "patch": self.grid[0] * self.grid[1]}
+        ends = dict(zip(counts, accumulate(counts.values()), strict=True))
+        self.tokens = {kind: (ends[kind] - n, ends[kind]) for kind, n in counts.items() if n}
+        (height, width), device = preprocess.size, next(model.parameters()).device
+        with torch.no_grad():
+            _, n_made, self.d = self.embed(torch.zeros(1, 3, height, width, device=device)).shape
+        if n_made != self.n_tokens:
             raise SaevError(
-                f"{name}: input of {height} x {width} px is not a whole number of {rows} x {columns} px patches"
+                f"{name} is no plain vision transformer: it makes {n_made} tokens of {height} x {width} px, "
+                f"not the {self.n_tokens} of {patch[0]} x {patch[1]} px patches"
             )
-        self.grid = (height // rows, width // columns)
-        ends = (0, n_cls, n_cls + n_register, n_cls + n_register + self.grid[0] * self.grid[1])
-        self.tokens = {
-            kind: (ends[i], ends[i + 1])
-            for i, kind in enumerate(("cls", "register", "patch"))
-            if ends[i] < ends[i + 1]
-        }
 
     @property
     @abstractmethod
     def blocks(self) -> Sequence[nn.Module]:
         """The transformer blocks in order."""
+
+    @property
+    def geometry(self) -> str:
+        """All but the weights that decides the tokens of an image, in one line, for records."""
+        counts = {kind: end - start for kind, (start, end) in self.tokens.items()}
+        special = ", ".join(f"{counts.get(kind, 0)} {kind}" for kind in ("cls", "register"))
+        return f"{self.preprocess}; {special}, {self.grid[0]}x{self.grid[1]} patch"
 
     @property
     def n_special(self) -> int:
@@ -82,24 +100,21 @@ class Backbone(nn.Module, ABC):
 
     def layer_index(self, layer: int) -> int:
         """`layer` as a 0-based block index; -1 is the last block. Raises SaevError if out of range."""
-        if (
-            isinstance(layer, bool)
-            or not isinstance(layer, int)
-            or not -self.n_blocks <= layer < self.n_blocks
-        ):
-            raise SaevError(
-                f"layer must be an integer in [{-self.n_blocks}, {self.n_blocks - 1}] for {self.name}, got {layer!r}"
-            )
-        return layer % self.n_blocks
+        n = self.n_blocks
+        # bool is an int in Python, and `layer: true` in a YAML file is a mistake.
+        if isinstance(layer, bool) or not isinstance(layer, int) or not -n <= layer < n:
+            raise SaevError(f"layer must be an integer in [{-n}, {n - 1}] for {self.name}, got {layer!r}")
+        return layer % n
 
     def weights_hash(self) -> str:
-        """First 16 hex digits of the SHA-256 over all parameters and buffers; computed once, since they are frozen."""
+        """First 16 hex digits of the SHA-256 over all parameters and buffers, which are frozen."""
         if self._hash is not None:
             return self._hash
         digest = hashlib.sha256()
         for key, value in sorted(self.model.state_dict().items()):
             digest.update(key.encode())
-            digest.update(value.cpu().contiguous().view(torch.uint8).numpy().data)
+            # Flat first: a scalar (BatchNorm's count of batches) has no last axis to view as bytes.
+            digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().data)
         self._hash = digest.hexdigest()[:16]
         return self._hash
 
@@ -136,3 +151,31 @@ class Backbone(nn.Module, ABC):
     def forward(self, images: Tensor) -> Tensor:
         """Final normalised tokens of `images`, (b, t, d)."""
         return self.suffix(self.prefix(images, [0])[0], 0)
+
+
+def input_size(img_size: object) -> tuple[int, int] | None:
+    """The option `img_size` of every family: a side, or [height, width], in pixels; null: as trained.
+
+    Returns (height, width) or None. Raises SaevError on anything else.
+    """
+    if img_size is None:
+        return None
+    sides = tuple(img_size) if isinstance(img_size, (list, tuple)) else (img_size, img_size)
+    if len(sides) != 2 or not all(type(side) is int and side >= 1 for side in sides):
+        raise SaevError(
+            f"img_size must be a side or [height, width] in whole pixels, or null, got {img_size!r}"
+        )
+    return sides
+
+
+def _grid(name: str, size: tuple[int, int], patch: tuple[int, int]) -> tuple[int, int]:
+    """(rows, columns) of the patches in an input of `size`. Raises SaevError if they are not whole."""
+    rows, columns = (max(1, side // length) for side, length in zip(size, patch, strict=True))
+    whole = (rows * patch[0], columns * patch[1])
+    if whole != tuple(size):
+        right = whole[0] if whole[0] == whole[1] else list(whole)
+        raise SaevError(
+            f"{name}: an input of {size[0]} x {size[1]} px is not a whole number of "
+            f"{patch[0]} x {patch[1]} px patches; img_size={right} is"
+        )
+    return rows, columns

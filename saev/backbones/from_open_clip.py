@@ -1,14 +1,17 @@
-"""The visual towers of open_clip."""
+"""The image towers of open_clip."""
 
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from saev.backbones.backbone import Backbone
+from saev.backbones.backbone import Backbone, input_size
 from saev.backbones.from_timm import wrap
 from saev.backbones.weights import reproducible_start
 from saev.data.preprocess import Preprocess
-from saev.errors import SaevError
+from saev.errors import SaevError, first_line
+
+SCHEMES = ("hf-hub:", "local-dir:")
+"""Beginnings of the names of models that bring their own weights."""
 
 
 class OpenClipVit(Backbone):
@@ -17,14 +20,7 @@ class OpenClipVit(Backbone):
     def __init__(self, visual: nn.Module, *, name: str, preprocess: Preprocess):
         if visual.attn_pool is not None:
             raise SaevError(f"{name} pools by attention (CoCa), which has no final patch tokens to read")
-        super().__init__(
-            visual,
-            name=name,
-            preprocess=preprocess,
-            patch=tuple(visual.patch_size),
-            n_cls=1,
-            d=visual.conv1.out_channels,
-        )
+        super().__init__(visual, name=name, preprocess=preprocess, patch=tuple(visual.patch_size), n_cls=1)
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -47,69 +43,96 @@ class OpenClipVit(Backbone):
 def open_clip_vit(
     *, model: str, pretrained: str | None = None, img_size: int | Sequence[int] | None = None
 ) -> Backbone:
-    """Build the visual tower of an open_clip model.
+    """Build the image tower of an open_clip model; its `output` lies in the space shared with texts.
 
     Args:
         model: open_clip's name (`ViT-B-16`), a hub id (`hf-hub:imageomics/bioclip`), or a directory that
             holds such a model (`local-dir:weights/bioclip`).
-        pretrained: open_clip's tag (`openai`, `laion2b_s34b_b88k`), a local weights file, or null for a
-            hub id or directory, whose weights come with it.
+        pretrained: open_clip's tag (`openai`, `laion2b_s34b_b88k`) or a local weights file. null: for a
+            hub id or directory the weights that come with it, for a name random ones, the same each time.
         img_size: side, or (height, width), of the input in pixels, as for `timm_vit`.
 
     Raises:
-        SaevError: the model or its weights cannot be had.
+        SaevError: the model or its weights cannot be had, or its image tower is no plain ViT.
     """
+    from open_clip.timm_model import TimmModel
+    from open_clip.transformer import VisionTransformer
+
+    if not model.startswith(SCHEMES):
+        model = model.replace("/", "-")  # CLIP's own spelling, ViT-B/16, as open_clip takes it
+    visual = _create(model, pretrained, input_size(img_size)).visual
+    if not isinstance(visual, (VisionTransformer, TimmModel)):
+        raise SaevError(f"{model} is no vision transformer: its image tower is a {type(visual).__name__}")
+    name = f"open_clip/{model}" + (f"/{pretrained}" if pretrained else "")
+    preprocess = _preprocess(visual, name, _trained_as(model, pretrained))
+    if isinstance(visual, TimmModel):  # SigLIP and others: a timm ViT and a head
+        return wrap(visual.trunk, name=name, preprocess=preprocess, head=visual.head)
+    return OpenClipVit(visual, name=name, preprocess=preprocess)
+
+
+def _create(model: str, pretrained: str | None, size: tuple[int, int] | None) -> nn.Module:
+    """open_clip's whole model, both towers."""
     import open_clip
 
+    brings_weights = model.startswith(SCHEMES)
+    if brings_weights and pretrained is not None:
+        raise SaevError(
+            f"open_clip model {model!r} brings its weights: pretrained must be null, got {pretrained!r}"
+        )
     _check_activation(model, pretrained)
     try:
         with reproducible_start():
-            clip = open_clip.create_model(
+            return open_clip.create_model(
                 model,
                 pretrained=pretrained,
                 weights_only=True,
-                force_image_size=img_size
-                if img_size is None or isinstance(img_size, int)
-                else tuple(img_size),
+                # Without it a hub id or directory that lacks weights is a random model and a warning.
+                require_pretrained=brings_weights or pretrained is not None,
+                force_image_size=size,
             )
     except Exception as error:
-        raise SaevError(
-            f"open_clip model {model!r} ({pretrained}) cannot be built: {str(error).splitlines()[0]}"
-        ) from None
-    name = f"open_clip/{model}" + (f"/{pretrained}" if pretrained else "")
-    cfg = clip.visual.preprocess_cfg
+        what = f"open_clip model {model!r} ({pretrained})"
+        raise SaevError(f"{what} cannot be built: {first_line(error)}") from None
+
+
+def _trained_as(model: str, pretrained: str | None) -> dict:
+    """What open_clip records of the training of these weights; of a local file, that of any known ones.
+
+    Empty for a hub id or a directory, which say it themselves.
+    """
+    import open_clip
+
     tags = open_clip.list_pretrained_tags_by_model(model)
-    if tags and pretrained not in tags:
-        # open_clip then falls back on CLIP's constants, even for SigLIP; a local file is of the model's own kind.
-        cfg = {
-            **cfg,
-            **{
-                key: value
-                for key, value in open_clip.get_pretrained_cfg(model, tags[0]).items()
-                if key in cfg
-            },
-        }
-    size = cfg["size"] if isinstance(cfg["size"], (tuple, list)) else (cfg["size"], cfg["size"])
-    preprocess = Preprocess(
-        size=tuple(size),
+    known = open_clip.get_pretrained_cfg(model, pretrained or "")
+    return known or next((open_clip.get_pretrained_cfg(model, tag) for tag in tags), {})
+
+
+def _preprocess(visual: nn.Module, name: str, trained_as: dict) -> Preprocess:
+    """open_clip's evaluation preprocessing, at the model's input size."""
+    # open_clip falls back on CLIP's constants, even for SigLIP, where the weights are a local file.
+    cfg = {key: trained_as.get(key, value) for key, value in visual.preprocess_cfg.items()}
+    if cfg["resize_mode"] not in ("shortest", "squash"):
+        raise SaevError(f"{name}: resize_mode must be shortest or squash, got {cfg['resize_mode']!r}")
+    return Preprocess(
+        size=tuple(visual.image_size),
         mean=tuple(cfg["mean"]),
         std=tuple(cfg["std"]),
         interpolation=cfg["interpolation"],
-        squash=cfg.get("resize_mode") == "squash",
+        squash=cfg["resize_mode"] == "squash",
     )
-    if hasattr(clip.visual, "trunk"):  # SigLIP and others: a timm ViT and a head
-        return wrap(clip.visual.trunk, name=name, preprocess=preprocess, head=clip.visual.head)
-    return OpenClipVit(clip.visual, name=name, preprocess=preprocess)
 
 
 def _check_activation(model: str, pretrained: str | None) -> None:
-    """OpenAI's weights were trained with QuickGELU, which the plain model names do not build; open_clip only warns."""
+    """OpenAI's weights need QuickGELU, which the plain model names do not build; open_clip only warns."""
     import open_clip
 
-    if pretrained in open_clip.list_pretrained_tags_by_model(model):
-        trained = open_clip.get_pretrained_cfg(model, pretrained).get("quick_gelu", False)
-        if trained != open_clip.get_model_config(model).get("quick_gelu", False):
-            right = f"{model}-quickgelu" if trained else model.removesuffix("-quickgelu")
-            raise SaevError(
-                f"open_clip model {model!r} has another activation function than its weights {pretrained!r}; use {right!r}"
-            )
+    trained_as = open_clip.get_pretrained_cfg(model, pretrained) if pretrained else {}
+    if not trained_as:
+        return
+    quick = trained_as.get("quick_gelu", False)
+    if quick != open_clip.get_model_config(model).get("quick_gelu", False):
+        right = f"{model}-quickgelu" if quick else model.removesuffix("-quickgelu")
+        raise SaevError(
+            f"open_clip model {model!r} has another activation function than its weights {pretrained!r}; "
+            f"use {right!r}"
+        )

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from saev.backbones.backbone import Backbone
+from saev.backbones.backbone import Backbone, input_size
 from saev.backbones.weights import read_state_dict, reproducible_start
 from saev.data.preprocess import Preprocess
-from saev.errors import SaevError
+from saev.errors import SaevError, first_line
 
 
 class TimmVit(Backbone):
-    """A timm `VisionTransformer`; `head` follows it where another library wraps timm (open_clip)."""
+    """A timm `VisionTransformer`; `head` follows it where another library wraps timm (open_clip).
+
+    All special tokens but cls count as registers, DeiT's distillation token too.
+    """
 
     def __init__(
         self,
@@ -27,11 +30,10 @@ class TimmVit(Backbone):
         super().__init__(
             model,
             name=name,
-            preprocess=preprocess or timm_preprocess(model),
+            preprocess=preprocess or timm_preprocess(model, name),
             patch=model.patch_embed.patch_size,
             n_cls=n_cls,
             n_register=model.num_prefix_tokens - n_cls,
-            d=model.embed_dim,
         )
         self.head = (nn.Identity() if head is None else head).eval().requires_grad_(False)
 
@@ -68,16 +70,14 @@ class TimmEva(TimmVit):
 
 
 def wrap(model: nn.Module, *, name: str, **options) -> TimmVit:
-    """The backbone around a timm model. Raises SaevError unless it is a VisionTransformer or Eva."""
+    """The backbone around a timm model. Raises SaevError unless it is a plain VisionTransformer or Eva."""
     from timm.models.eva import Eva
     from timm.models.vision_transformer import VisionTransformer
 
     for kind, backbone in ((VisionTransformer, TimmVit), (Eva, TimmEva)):
         if isinstance(model, kind):
             return backbone(model, name=name, **options)
-    raise SaevError(
-        f"{name} is a {type(model).__name__}; of timm's models only VisionTransformer and Eva ones are supported"
-    )
+    raise SaevError(f"{name} is a {type(model).__name__}; of timm's models VisionTransformer and Eva will do")
 
 
 def timm_vit(
@@ -91,26 +91,24 @@ def timm_vit(
 
     Args:
         model: timm's name, for example `vit_small_patch14_dinov2.lvd142m`.
-        pretrained: take timm's weights from its hub (or the local hub cache); if false, the same random ones each time.
+        pretrained: take timm's weights from its hub (or the local hub cache); if false, random ones, the
+            same each time.
         checkpoint: take the weights from this file instead.
         img_size: side, or (height, width), of the input in pixels; position embeddings are resampled to it.
             null: the size that the model was trained at.
 
     Raises:
-        SaevError: no such model, no such file, weights that do not fit, or a size that is not whole patches.
+        SaevError: no such model, no such file, weights that do not fit, a size that is not whole patches,
+            or a model that is no plain ViT.
     """
     import timm
 
+    size, from_hub = input_size(img_size), pretrained and checkpoint is None
     try:
-        size = (
-            {}
-            if img_size is None
-            else {"img_size": img_size if isinstance(img_size, int) else tuple(img_size)}
-        )
         with reproducible_start():
-            vit = timm.create_model(model, pretrained=pretrained and checkpoint is None, **size)
+            vit = timm.create_model(model, pretrained=from_hub, img_size=size)
     except Exception as error:
-        raise SaevError(f"timm model {model!r} cannot be built: {str(error).splitlines()[0]}") from None
+        raise SaevError(f"timm model {model!r} cannot be built: {first_line(error)}") from None
     if checkpoint is not None:
         load_into(vit, read_state_dict(checkpoint), checkpoint)
     return wrap(vit, name=f"timm/{model}")
@@ -120,25 +118,32 @@ def load_into(vit: nn.Module, state: dict[str, Tensor], origin: str) -> None:
     """Load `state` into a timm ViT, resampling position embeddings; head weights may be missing or extra."""
     convert = getattr(sys.modules[type(vit).__module__], "checkpoint_filter_fn", lambda state, _: state)
     try:
-        missing, unexpected = vit.load_state_dict(convert(state, vit), strict=False)
-    except RuntimeError as error:  # tensors of other shapes
-        raise SaevError(
-            f"{origin}: weights do not fit the model: {str(error).splitlines()[-1].strip()}"
-        ) from None
-    wrong = [key for key in (*missing, *unexpected) if not key.startswith("head.") and key != "mask_token"]
-    if wrong:
-        raise SaevError(
-            f"{origin}: weights do not fit the model: {len(wrong)} keys missing or unexpected, e.g. {wrong[0]!r}"
-        )
+        state, expected = convert(state, vit), vit.state_dict()
+    except Exception as error:
+        raise SaevError(f"{origin}: weights do not fit the model: {first_line(error)}") from None
+    optional = ("head.", "head_dist.", "mask_token")
+    if wrong := [key for key in expected.keys() ^ state.keys() if not key.startswith(optional)]:
+        what = f"{len(wrong)} keys missing or unexpected, e.g. {min(wrong)!r}"
+        raise SaevError(f"{origin}: weights do not fit the model: {what}")
+    for key in sorted(expected.keys() & state.keys()):
+        if state[key].shape != expected[key].shape:
+            what = f"{key!r} is {tuple(state[key].shape)}, expected {tuple(expected[key].shape)}"
+            raise SaevError(f"{origin}: weights do not fit the model: {what}")
+    vit.load_state_dict(state, strict=False)
 
 
-def timm_preprocess(vit: nn.Module) -> Preprocess:
+def timm_preprocess(vit: nn.Module, name: str) -> Preprocess:
     """The evaluation preprocessing that timm records for a model, at the model's input size."""
-    cfg = vit.pretrained_cfg
+    from timm.data import resolve_model_data_config
+
+    cfg = resolve_model_data_config(vit)
+    if cfg["crop_mode"] not in ("center", "squash"):
+        raise SaevError(f"{name}: crop_mode must be center or squash, got {cfg['crop_mode']!r}")
     return Preprocess(
         size=tuple(vit.patch_embed.img_size),
         mean=tuple(cfg["mean"]),
         std=tuple(cfg["std"]),
         crop_share=cfg["crop_pct"],
         interpolation=cfg["interpolation"],
+        squash=cfg["crop_mode"] == "squash",
     )

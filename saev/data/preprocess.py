@@ -1,6 +1,8 @@
 """Image -> tensor, with pixel labels kept aligned to it."""
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,45 +16,72 @@ from saev.data.sample import IGNORE, ImageDataset
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocess:
-    """Resize the short side, crop the centre, normalise: what the backbone was trained with."""
+    """What the backbone was trained with: resize, crop the centre, normalise.
+
+    The part of the image that is seen, and how it is scaled, are those of timm's and open_clip's
+    evaluation transforms to the pixel: an image of h x w is thought of as resized to a whole number
+    of pixels, H x W, then cropped at a whole offset. `crop` and `crop_labels` share that one box.
+    """
 
     size: tuple[int, int]
     """(height, width) of the input in pixels."""
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     crop_share: float = 1.0
-    """Share of the resized image that the crop keeps, per side."""
+    """Share of the resized image that the crop keeps, per side; timm's `crop_pct`, in (0, 1]."""
     interpolation: str = "bicubic"
     squash: bool = False
-    """Resize both sides alike to `size`, whatever the image's shape, and crop nothing (SigLIP)."""
+    """Resize both sides to the target, whatever the image's shape, instead of keeping its proportions
+    (SigLIP, and timm's `crop_mode: squash`)."""
+
+    def __str__(self) -> str:
+        """All of it in one line, for records."""
+        height, width = self.size
+        resize = f"{'squashed ' if self.squash else ''}{self.interpolation}"
+        mean, std = (tuple(map(float, values)) for values in (self.mean, self.std))
+        return f"{height}x{width} px {resize}, crop {self.crop_share:g}, mean {mean}, std {std}"
+
+    def resized(self, h: int, w: int) -> tuple[int, int]:
+        """(H, W), the whole pixels to which an image of h x w is resized before the crop.
+
+        With t = floor(size / crop_share) per side: t itself if squashed; else the image covers t, and
+        its longer side is rounded as the libraries do, down for square inputs (torchvision's Resize),
+        to the nearest for others (ResizeKeepRatio of timm and open_clip).
+        """
+        rows, columns = (math.floor(side / self.crop_share) for side in self.size)
+        if self.squash:
+            return rows, columns
+        if rows == columns:
+            return (rows, int(rows * w / h)) if h <= w else (int(rows * h / w), rows)
+        scale = min(h / rows, w / columns)
+        return round(h / scale), round(w / scale)
 
     def box(self, h: int, w: int) -> tuple[float, float, float, float]:
-        """(top, left, height, width), in pixels of an image of h x w, of the part that the backbone sees."""
-        if self.squash:
-            return 0.0, 0.0, float(h), float(w)
-        scale = max(self.size[0] / h, self.size[1] / w) / self.crop_share
-        # Rounding may not push the box over the edge: Pillow refuses what lies 1e-13 outside.
-        height, width = min(self.size[0] / scale, h), min(self.size[1] / scale, w)
-        return (h - height) / 2, (w - width) / 2, height, width
+        """(top, left, bottom, right) of what the backbone sees, in pixels of an image of h x w."""
+        (height, width), (rows, columns) = self.size, self.resized(h, w)
+        top, left = round((rows - height) / 2), round((columns - width) / 2)
+        # Product before quotient: the far edges of an uncropped image are then exactly h and w.
+        return top * h / rows, left * w / columns, (top + height) * h / rows, (left + width) * w / columns
 
     def crop(self, image: np.ndarray) -> np.ndarray:
         """(h, w, 3) uint8 -> (height, width, 3) uint8: the part of the image that the backbone sees."""
-        top, left, height, width = self.box(*image.shape[:2])
-        if (height, width) == self.size and top == int(top) and left == int(left):
-            return image[int(top) : int(top) + self.size[0], int(left) : int(left) + self.size[1]]
-        # One resampling from the source box: resize-then-crop would round the labels
-        # and the image differently.
-        resample, corners = (
-            Image.Resampling[self.interpolation.upper()],
-            (left, top, min(left + width, image.shape[1]), min(top + height, image.shape[0])),
-        )
-        return np.array(Image.fromarray(image).resize(self.size[::-1], resample, box=corners))
+        top, left, bottom, right = self.box(*image.shape[:2])
+        if (bottom - top, right - left) == self.size and top == int(top) and left == int(left):
+            return image[int(top) : int(bottom), int(left) : int(right)]
+        # One resampling out of the box, not a resized image that is then cropped: that one takes
+        # 500 MB for an image of 1 x 900 px. All that is left between the two is rounding, since Pillow
+        # chooses by the size of the result whether it passes over rows or over columns first.
+        resample = Image.Resampling[self.interpolation.upper()]
+        seen = Image.fromarray(image).resize(self.size[::-1], resample, box=(left, top, right, bottom))
+        return np.array(seen)
 
     def crop_labels(self, pixel_labels: np.ndarray) -> np.ndarray:
         """(h, w) class indices -> (height, width): of each pixel of `crop`, the label at its centre."""
-        top, left, height, width = self.box(*pixel_labels.shape)
-        rows = (top + (np.arange(self.size[0]) + 0.5) * (height / self.size[0])).astype(np.int64)
-        columns = (left + (np.arange(self.size[1]) + 0.5) * (width / self.size[1])).astype(np.int64)
+        top, left, bottom, right = self.box(*pixel_labels.shape)
+        rows, columns = (
+            (low + (np.arange(n) + 0.5) * ((high - low) / n)).astype(np.int64)
+            for low, high, n in ((top, bottom, self.size[0]), (left, right, self.size[1]))
+        )
         return pixel_labels[np.ix_(rows, columns)]
 
     def normalise(self, pixels_bhwc: Tensor) -> Tensor:
@@ -62,14 +91,27 @@ class Preprocess:
         return (x - mean) / std
 
 
+class Item(NamedTuple):
+    """One image as a backbone and a store take it; a DataLoader stacks each field."""
+
+    pixels: np.ndarray
+    """(height, width, 3) uint8."""
+    patch_labels: np.ndarray
+    """(n_patches,) uint16, row by row."""
+    label: np.uint16
+    present: np.bool
+    """False in place of an image that cannot be decoded."""
+
+
 class Prepared(torch.utils.data.Dataset):
-    """Map-style dataset of (pixels, patch labels, image label, present), ready for a DataLoader.
+    """Map-style dataset of `Item`s, ready for a DataLoader.
 
     Pixels stay uint8 here: a quarter of the bytes between processes and to a device, and
     `Preprocess.normalise` takes the whole batch at once.
 
     Args:
-        corrupt_ok: give an image that cannot be decoded as (0, IGNORE, IGNORE, False), not as an error.
+        corrupt_ok: give an image that cannot be decoded as a black one with labels IGNORE and `present`
+            False, not as an error.
     """
 
     def __init__(
@@ -81,32 +123,23 @@ class Prepared(torch.utils.data.Dataset):
         purity: float,
         corrupt_ok: bool = False,
     ):
-        self.images, self.preprocess, self.grid, self.purity, self.corrupt_ok = (
-            images,
-            preprocess,
-            grid,
-            purity,
-            corrupt_ok,
-        )
+        self.images, self.preprocess, self.grid = images, preprocess, grid
+        self.purity, self.corrupt_ok = purity, corrupt_ok
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray, np.uint16, np.bool]:
+    def __getitem__(self, i: int) -> Item:
         n_patches = self.grid[0] * self.grid[1]
         try:
             image, label, pixel_labels = self.images[i]
         except CorruptImage:
             if not self.corrupt_ok:
                 raise
-            return (
-                np.zeros((*self.preprocess.size, 3), np.uint8),
-                np.full(n_patches, IGNORE, np.uint16),
-                np.uint16(IGNORE),
-                np.False_,
-            )
+            black = np.zeros((*self.preprocess.size, 3), np.uint8)
+            return Item(black, np.full(n_patches, IGNORE, np.uint16), np.uint16(IGNORE), np.False_)
         if pixel_labels is None:
             labels = np.full(n_patches, label, np.uint16)
         else:
             labels = majority_labels(self.preprocess.crop_labels(pixel_labels), self.grid, self.purity)
-        return self.preprocess.crop(image), labels, np.uint16(label), np.True_
+        return Item(self.preprocess.crop(image), labels, np.uint16(label), np.True_)

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 IGNORE = 65535
-"""The label of an image, pixel or patch that counts in no statistic. (uint16, because iNat2021 has 10,000 classes.)"""
+"""The label of an image, pixel or patch that counts in no statistic. (uint16: iNat2021 has 10,000.)"""
 
 
 class Sample(NamedTuple):
@@ -23,12 +23,14 @@ class Sample(NamedTuple):
 class ImageDataset(Protocol):
     """Images in a fixed order; item i is a pure function of i, so work on it can be resumed.
 
-    `dataset[i]` raises CorruptImage where image i cannot be decoded.
+    `dataset[i]` raises CorruptImage where image i is not there or cannot be decoded, and any other error
+    where the disk failed, since that image may be read another time.
     """
 
     classes: tuple[str, ...]
+    """Their names; () for a source without labels, where every label is IGNORE."""
     fingerprint: str
-    """Changes whenever any item would."""
+    """Changes whenever any item would, as far as names, sizes and times of files tell."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, i: int) -> Sample: ...

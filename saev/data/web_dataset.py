@@ -1,16 +1,17 @@
 """WebDataset shards: tar files, for disks that are slow with many small ones."""
 
 import os
+import re
 import tarfile
 from glob import glob
-from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from saev.data.decode import CorruptImage, decode
-from saev.data.folder import EXTENSIONS
+from saev.data.decode import decode, read
+from saev.data.listing import is_hidden, is_image, read_lines, stamp
 from saev.data.sample import IGNORE, Sample
-from saev.errors import SaevError
+from saev.errors import SaevError, first_line
 from saev.files import fingerprint
 
 
@@ -21,35 +22,35 @@ class WebDataset:
     per file), then any image is one read. So image i is the same image on every machine, and
     processes can share the work and resume it, which a stream of shuffled shards forbids.
 
+    The key ends at the first dot of the file name, as in the webdataset library; -1 means no label.
+
     Args:
         shards: glob pattern of uncompressed tar files on a disk that every machine sees.
         classes: text file with one class name per line; null where there are no labels.
 
     Raises:
-        SaevError: no shard matches, one is compressed or cut short, or there is no image.
+        SaevError: no shard matches, one is compressed or cut short, there is no image, one is part of no
+            sample, two share a key, or a label is no class.
     """
 
     def __init__(self, *, shards: str, classes: str | None = None):
-        self.shards = sorted(glob(shards))
+        self.shards = sorted(path for path in glob(shards) if os.path.isfile(path))
         if not self.shards:
-            raise SaevError(f"{shards}: no shard matches")
-        if classes is not None and not Path(classes).is_file():
-            raise SaevError(f"{classes}: no such file; expected one class name per line")
-        self.classes = () if classes is None else tuple(Path(classes).read_text().splitlines())
-        self.keys: list[str] = []
-        places: list[
-            tuple[int, int, int, int, int]
-        ] = []  # shard, then offset and size of the image and of its label
-        for s, shard in enumerate(self.shards):
-            for key, image, label in _index(shard):
-                self.keys.append(key)
-                places.append((s, *image, *label))
-        if not places:
+            raise SaevError(f"{shards}: no shard matches; expected a pattern such as train-*.tar")
+        self.classes = () if classes is None else tuple(_class_names(classes))
+        samples = [_index(shard, len(self.classes)) for shard in self.shards]
+        self.keys = [sample.key for found in samples for sample in found]
+        if not self.keys:
             raise SaevError(
-                f"{self.shards[0]}: no images in this shard, nor in any other; expected <key>.jpg and <key>.cls"
+                f"{self.shards[0]}: no images in this shard, nor in any other; "
+                "expected <key>.jpg and <key>.cls"
             )
-        self.places = np.array(places)
-        self.fingerprint = fingerprint(["web_dataset", 1, self.keys, self.places.tolist(), self.classes])
+        # Shard, offset and size of each image, and its label.
+        self.places = np.array([(s, *sample[1:]) for s, found in enumerate(samples) for sample in found])
+        files = [[os.path.basename(shard), *stamp(shard)] for shard in self.shards]
+        self.fingerprint = fingerprint(
+            ["web_dataset", 2, files, self.keys, self.places.tolist(), self.classes]
+        )
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -58,41 +59,102 @@ class WebDataset:
         return f"{self.shards[self.places[i, 0]]}/{self.keys[i]}"
 
     def __getitem__(self, i: int) -> Sample:
-        shard, at, size, label_at, label_size = self.places[i].tolist()
-        with open(self.shards[shard], "rb") as file:
-            file.seek(at)
-            image = file.read(size)
-            file.seek(label_at)
-            text = file.read(label_size)
-        return Sample(decode(image, self.name(i)), self._label(text, i))
-
-    def _label(self, text: bytes, i: int) -> int:
-        if not self.classes or not text:
-            return IGNORE
-        if not text.strip().isdigit() or int(text) >= len(self.classes):
-            raise CorruptImage(
-                f"{self.name(i)}: label is {text.decode(errors='replace')!r}, expected 0 to {len(self.classes) - 1}"
-            )
-        return int(text)
+        shard, start, size, label = self.places[i].tolist()
+        return Sample(decode(read(self.shards[shard], self.name(i), start, size), self.name(i)), label)
 
 
-def _index(shard: str) -> list[tuple[str, tuple[int, int], tuple[int, int]]]:
-    """(key, (offset, size) of its image, (offset, size) of its label or (0, 0)), in the order of the images."""
-    found: dict[str, dict[str, tuple[int, int]]] = {}
+class _Indexed(NamedTuple):
+    key: str
+    start: int
+    size: int
+    label: int
+
+
+def _class_names(path: str) -> list[str]:
+    names = read_lines(path, "expected one class name per line")
+    if blank := [n for n, name in enumerate(names, 1) if not name.strip()]:
+        raise SaevError(f"{path}: line {blank[0]} is blank; expected the name of class {blank[0] - 1}")
+    return names
+
+
+def _index(shard: str, n_classes: int) -> list[_Indexed]:
+    """The samples of a shard, in the order of their images or labels, whichever comes first."""
+    samples = []
+    with open(shard, "rb") as file:
+        for key, members in _members_of_keys(shard).items():
+            if "image" not in members:
+                _check_nothing_is_lost(shard, key, members)
+                continue
+            label = members.get("cls")
+            index = _label(file, shard, label, n_classes) if label and n_classes else IGNORE
+            image = members["image"]
+            samples.append(_Indexed(key, image.offset_data, image.size, index))
+    return samples
+
+
+def _members_of_keys(shard: str) -> dict[str, dict[str, tarfile.TarInfo]]:
+    """key -> kind -> member, the kind being `image` or the extension."""
+    found: dict[str, dict[str, tarfile.TarInfo]] = {}
+    for member in _members(shard):
+        parts = [part for part in member.name.split("/") if part not in (".", "..")]
+        if member.isdir() or any(map(is_hidden, parts)):
+            continue
+        folder, slash, file = member.name.rpartition("/")
+        stem, _, extension = file.partition(".")
+        kind = "image" if "." not in extension and is_image(file) else extension.lower()
+        members = found.setdefault(folder + slash + stem, {})
+        if kind in ("image", "cls"):
+            _check_member(shard, member, members.get(kind))
+        members[kind] = member
+    return found
+
+
+def _members(shard: str) -> list[tarfile.TarInfo]:
     try:
         with tarfile.open(shard, "r:") as tar:
-            for member in tar:
-                # The key ends at the first dot of the file name, as in the webdataset library.
-                folder, slash, file = member.name.rpartition("/")
-                key, _, extension = file.partition(".")
-                kind = "image" if f".{extension.lower()}" in EXTENSIONS else extension
-                found.setdefault(folder + slash + key, {})[kind] = (member.offset_data, member.size)
+            members = tar.getmembers()
+            end = tar.offset
+        # tarfile takes a file that was cut between two members for a whole one, and stops at a broken header.
+        whole = read(shard, shard, end, 1024) == bytes(1024)
     except tarfile.TarError as error:
-        raise SaevError(f"{shard}: cannot be read as an uncompressed tar file ({error})") from None
-    with open(shard, "rb") as file:  # tarfile takes a file that was cut between two members for a whole one
-        file.seek(max(0, os.path.getsize(shard) - 1024))
-        if file.read() != bytes(1024):
-            raise SaevError(f"{shard}: cut short: the two empty blocks that end a tar file are missing")
-    return [
-        (key, parts["image"], parts.get("cls", (0, 0))) for key, parts in found.items() if "image" in parts
-    ]
+        raise SaevError(
+            f"{shard}: cannot be read as an uncompressed tar file ({first_line(error)})"
+        ) from None
+    except OSError as error:
+        raise SaevError(f"{shard}: cannot be read ({error.strerror})") from None
+    if not whole:
+        raise SaevError(
+            f"{shard}: cut short or damaged: the two empty blocks that end a tar file are not at byte {end}"
+        )
+    return members
+
+
+def _check_member(shard: str, member: tarfile.TarInfo, other: tarfile.TarInfo | None) -> None:
+    if not member.isreg() or member.issparse():
+        raise SaevError(f"{shard}: {member.name} is no regular file; write what it links to into the tar")
+    if other is not None:
+        raise SaevError(
+            f"{shard}: {other.name} and {member.name} have the same key; a sample is one image and one .cls "
+            "(other parts have further dots, as a mask <key>.seg.png)"
+        )
+
+
+def _check_nothing_is_lost(shard: str, key: str, members: dict[str, tarfile.TarInfo]) -> None:
+    """Raise SaevError if what has no image should have one."""
+    names = [member.name for member in members.values()]
+    if "cls" in members or any(map(is_image, names)):
+        raise SaevError(
+            f"{shard}: the sample {key!r} has no image, only {', '.join(names)}; its key ends at the first "
+            f"dot, and its image must be {key}.jpg, {key}.png or alike"
+        )
+
+
+def _label(file: BinaryIO, shard: str, member: tarfile.TarInfo, n_classes: int) -> int:
+    file.seek(member.offset_data)
+    text = file.read(min(member.size, 100)).removeprefix(b"\xef\xbb\xbf").strip()
+    if member.size <= 100 and text in (b"", b"-1"):
+        return IGNORE
+    if member.size <= 100 and re.fullmatch(rb"[0-9]+", text) and int(text) < n_classes:
+        return int(text)
+    shown = text.decode(errors="replace")[:20]
+    raise SaevError(f"{shard}: {member.name} is {shown!r}, expected 0 to {n_classes - 1}, or -1 for no label")

@@ -1,59 +1,68 @@
 """How well an SAE reconstructs, and how sparsely."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from saev.activations.store import Store
-from saev.machine.progress import track
+from saev.activations import Tokens
+from saev.errors import SaevError
+from saev.machine import track
 from saev.sae.model import SAE
 
 DENSE_ABOVE = 0.01
 """A latent that fires on a larger share of the tokens is called dense."""
 
 
-def evaluate(
-    saes: Sequence[SAE],
-    store: Store,
-    layer: int,
+def measure_reconstruction(
+    saes: dict[str, SAE],
+    tokens: Tokens,
     *,
+    n_images: int | None = None,
+    device: torch.device | str = "cpu",
     batch_size: int = 4096,
-    max_images: int | None = None,
-    device: str = "cpu",
-) -> list[tuple[dict[str, float], np.ndarray]]:
-    """Measure SAEs on the patch tokens of `store`, all on one pass, with their full dictionaries, in float64.
+) -> dict[str, tuple[dict[str, float], np.ndarray]]:
+    """Measure SAEs on the same tokens, all on one pass, with their full dictionaries, in float64.
 
-        NMSE               sum ||x - x_hat||^2 / sum ||x - mean of this store||^2
+        NMSE               sum ||x - x_hat||^2 / sum ||x - mean of the split's tokens||^2
         explained variance 1 - NMSE
         L0                 mean number of latents with f > 0
         dead, dense        share of latents that never fire, that fire on more than 1 % of the tokens
         coherence          mean over latents of the largest cosine of their decoder row with another one
 
+    Args:
+        saes: by the names that errors call them by.
+        n_images: of the first so many images of the store; None: of all.
+
     Returns:
         For each SAE its metrics, and the density (share of tokens on which it fires) of every latent, (s,).
+
+    Raises:
+        SaevError: an SAE was trained on other activations than these, or all of these are the same.
     """
-    for sae in saes:
-        sae.check_width(store.d, str(store.path))
-    saes = [sae.to(device) for sae in saes]
-    mean = torch.from_numpy(store.normalisation(layer)[0]).to(device)
-    sse, sse_mean, n = [0.0] * len(saes), 0.0, 0
-    fires = [torch.zeros(sae.d_sae, dtype=torch.int64, device=device) for sae in saes]
-    n_images = min(store.n_images, max_images or store.n_images)
-    for _, acts in track(store.ordered(layer, n_images=n_images), "evaluate", n_images, size=store.chunk):
-        x = torch.from_numpy(acts).reshape(-1, store.d).to(device).float()
-        n += len(x)
-        for x_nd in x.split(batch_size):
+    for name, sae in saes.items():
+        sae.check_tokens(tokens, name)
+        sae.to(device)
+    mean = torch.from_numpy(tokens.normalisation()[0]).to(device)
+    sse, sse_mean, n = dict.fromkeys(saes, 0.0), 0.0, 0
+    fires = {name: torch.zeros(sae.d_sae, dtype=torch.int64, device=device) for name, sae in saes.items()}
+    total = tokens.n_images if n_images is None else min(n_images, tokens.n_images)
+    chunks = track(tokens.chunks(n_images), f"evaluate on {tokens.path}", total, size=lambda c: len(c.images))
+    for _, x_btd in chunks:
+        x_all = torch.from_numpy(x_btd).reshape(-1, tokens.d).to(device).float()
+        n += len(x_all)
+        for x_nd in x_all.split(batch_size):
             sse_mean += (x_nd.double() - mean).square().sum().item()
-            for i, sae in enumerate(saes):
+            for name, sae in saes.items():
                 codes = sae.codes(x_nd)
-                sse[i] += (x_nd - sae.decode(codes)).double().square().sum().item()
-                fires[i] += torch.bincount(codes.latents, minlength=sae.d_sae)
-    return [
-        (_metrics(sae.cpu(), sse[i] / sse_mean, fires[i].cpu().numpy(), n), fires[i].cpu().numpy() / n)
-        for i, sae in enumerate(saes)
-    ]
+                sse[name] += (x_nd - sae.decode(codes)).double().square().sum().item()
+                fires[name] += torch.bincount(codes.latents, minlength=sae.d_sae)
+    if not sse_mean:
+        raise SaevError(f"{tokens.path}: all tokens are the same, so there is nothing to reconstruct")
+    found = {}
+    for name, sae in saes.items():
+        fired = fires[name].cpu().numpy()
+        found[name] = (_metrics(sae.cpu(), sse[name] / sse_mean, fired, n), fired / n)
+    return found
 
 
 def _metrics(sae: SAE, nmse: float, fires: np.ndarray, n: int) -> dict[str, float]:
@@ -72,7 +81,7 @@ def _metrics(sae: SAE, nmse: float, fires: np.ndarray, n: int) -> dict[str, floa
 def coherence(W_dec: Tensor, block: int = 4096) -> float:
     """Mean over the rows of the largest cosine with another row, (s, d) -> a number; 0 for a single row.
 
-    Near 1 means that the dictionary says many things twice; random rows of width d have about sqrt(2 ln s / d).
+    Near 1 means that the dictionary says many things twice; random rows have about sqrt(2 ln s / d).
     """
     if len(W_dec) == 1:
         return 0.0

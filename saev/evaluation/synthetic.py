@@ -8,24 +8,27 @@ a power of g, with an amplitude |N(1, spread)|.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import IterableDataset
 
 from saev.checks import check_int, check_number
 from saev.errors import SaevError
-from saev.sae.architecture import Architecture, Trained
-from saev.sae.model import SAE
-from saev.training.module import SAETraining
-from saev.training.trainer import plain_trainer, quiet_lightning
+from saev.machine import Machine
+from saev.sae.model import SAE, Architecture
+from saev.sae.trained import Trained
+from saev.training.loop import Loop
+from saev.training.options import Training
 
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """A setting. The default is an easy one: twice as many features as dimensions, few at a time, hardly any noise."""
+    """A setting. The default is an easy one: twice as many features as dimensions, few at a time, hardly any
+    noise."""
 
     d: int = 64
     """Width of the data."""
@@ -72,11 +75,11 @@ class Truth:
 
 
 class _Stream(IterableDataset):
-    def __init__(self, truth: Truth, batch_size: int):
-        self.truth, self.batch_size = truth, batch_size
+    def __init__(self, truth: Truth, batch_size: int, start: int = 0, rank: int = 0, world: int = 1):
+        self.truth, self.batch_size, self.start = truth, batch_size, start
 
     def __iter__(self) -> Iterator[Tensor]:
-        step = 0
+        step = self.start
         while True:
             yield self.truth.sample(self.batch_size, 1_000_000 + step)[0]
             step += 1
@@ -85,7 +88,8 @@ class _Stream(IterableDataset):
 def train_on(
     truth: Truth, architectures: Sequence[Architecture], *, steps: int, batch_size: int = 1024, seed: int = 1
 ) -> list[SAE]:
-    """Train one SAE per architecture on the data of `truth`, or fit it, on the CPU, with the project's own training module."""
+    """Train one SAE per architecture on the data of `truth`, or fit it, on the CPU, with the project's own
+    training module."""
     if seed == truth.seed:
         raise SaevError(
             f"seed {seed} is the dictionary's own: the SAEs would start with the truth as their directions"
@@ -98,10 +102,8 @@ def train_on(
         sae.architecture.initialise(sae, sae.normalise(x)[: sae.architecture.sample_size], seed)
     trained = [sae for sae in saes if isinstance(sae.architecture, Trained)]
     if trained:
-        module = SAETraining(trained, steps=steps, warmup=0.05, decay=0.5, clip=1.0)
-        with quiet_lightning():
-            trainer = plain_trainer(steps, accelerator="cpu", devices=1)
-            trainer.fit(module, DataLoader(_Stream(truth, batch_size), batch_size=None))
+        loop = Loop(Training(steps=steps, batch_size=batch_size), Machine(accelerator="cpu", devices=1))
+        loop.run({f"SAE {i}": sae for i, sae in enumerate(trained)}, partial(_Stream, truth, batch_size))
     return [sae.eval().requires_grad_(False) for sae in saes]
 
 

@@ -1,98 +1,185 @@
-"""Sparse codes of a whole split, on disk and in memory."""
+"""Sparse codes of the units of a data split, on disk and in memory."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import scipy.sparse
 import torch
 
-from saev.activations.store import Store
-from saev.data.sample import IGNORE
-from saev.errors import SaevError
-from saev.machine.progress import track
+from saev.activations import Origin, Tokens, agree
+from saev.errors import SaevError, first_line
+from saev.machine import track
 from saev.sae.model import SAE
+
+SMALLEST, LARGEST = 2**-24, 65504.0
+"""Of float16, above 0: a code below the first is stored as it, and fires on disk as it did in the SAE."""
 
 
 @dataclass(frozen=True)
-class Split:
-    """The codes of every patch token of a store, beside its labels."""
+class Codes:
+    """The codes of units: the tokens of every image of a split, or its whole images.
 
-    codes: scipy.sparse.csr_array
-    """(n_images * n_patches, s) float32, image by image, row by row of the patch grid."""
-    labels: np.ndarray
-    """(n_images * n_patches,) uint16, 65535 = ignore."""
-    n_patches: int
+    Every image has the same number of units, in order; those of an image that could not be decoded are
+    silent.
+    """
+
+    csr: scipy.sparse.csr_array
+    """(units, s) float32, image by image; codes > 0."""
+    n_images: int
+    origin: Origin
+    """Of the tokens that were encoded."""
+    sae: str
+    """Digest of the SAE that encoded them."""
 
     @property
+    def per_image(self) -> int:
+        """Units of an image."""
+        return self.csr.shape[0] // self.n_images
+
+    @property
+    def d_sae(self) -> int:
+        return self.csr.shape[1]
+
+    @property
+    def image(self) -> np.ndarray:
+        """(units,) the image of each unit."""
+        return np.arange(self.csr.shape[0]) // self.per_image
+
+    @cached_property
     def density(self) -> np.ndarray:
-        """(s,) share of tokens on which each latent fires."""
-        return np.bincount(self.codes.indices, minlength=self.codes.shape[1]) / self.codes.shape[0]
+        """(s,) share of units on which each latent fires."""
+        return np.bincount(self.csr.indices, minlength=self.d_sae) / self.csr.shape[0]
 
-    @property
+    @cached_property
     def maximum(self) -> np.ndarray:
         """(s,) largest code of each latent, 0 for dead ones."""
-        return self.codes.max(axis=0).toarray().ravel()
+        return self.csr.max(axis=0).toarray().ravel()
 
-    def labelled(self) -> tuple[scipy.sparse.csr_array, np.ndarray]:
-        """Codes and labels of the tokens that have a label."""
-        known = self.labels != IGNORE
-        return self.codes[known], self.labels[known]
+    @cached_property
+    def _by_latent(self) -> scipy.sparse.csc_array:
+        return self.csr.tocsc()
 
-    def images(self, latent: int) -> np.ndarray:
-        """(n_images, n_patches) codes of one latent."""
-        column = np.zeros(self.codes.shape[0], np.float32)
-        where = self.codes.indices == latent
-        rows = np.searchsorted(self.codes.indptr, np.flatnonzero(where), side="right") - 1
-        column[rows] = self.codes.data[where]
-        return column.reshape(-1, self.n_patches)
+    def column(self, latent: int) -> np.ndarray:
+        """(units,) codes of one latent."""
+        return self._by_latent[:, [latent]].toarray().ravel()
+
+    def maps(self, latent: int) -> np.ndarray:
+        """(n_images, units of an image) codes of one latent."""
+        return self.column(latent).reshape(self.n_images, self.per_image)
+
+    def pooled(self, how: Literal["max", "mean"]) -> "Codes":
+        """The codes of whole images: each latent's largest, or mean, code over the units of the image."""
+        s = self.d_sae
+        pair = np.repeat(self.image, np.diff(self.csr.indptr)) * s + self.csr.indices
+        order = np.argsort(pair, kind="stable")
+        pairs, first = np.unique(pair[order], return_index=True)
+        values = self.csr.data[order]
+        if how == "max":
+            pooled = np.maximum.reduceat(values, first) if len(first) else values
+        else:
+            pooled = np.add.reduceat(values, first) / self.per_image if len(first) else values
+        # int32 indices: sklearn takes no others.
+        image, latent = (part.astype(np.int32) for part in np.divmod(pairs, s))
+        csr = scipy.sparse.csr_array((pooled, (image, latent)), shape=(self.n_images, s))
+        return replace(self, csr=csr)
 
 
-def encode_store(sae: SAE, store: Store, layer: int, path: str | Path, *, batch_size: int = 4096) -> None:
-    """Write the codes of all patch tokens of `store` as a safetensors file in CSR form.
+def encode_tokens(
+    sae: SAE,
+    tokens: Tokens,
+    path: str | Path,
+    *,
+    what: str,
+    device: torch.device | str = "cpu",
+    batch_size: int = 4096,
+) -> None:
+    """Write the codes of all tokens as a safetensors file in CSR form: values float16 (relative error 5e-4),
+    latents uint16 or int32, offsets int64. Its metadata say whose codes of what they are.
 
-    values float16 (relative error 5e-4; max |code| 65504), latents uint16 or int32, offsets int64.
+    Args:
+        what: name of the SAE in errors.
+
+    Raises:
+        SaevError: the SAE was trained on other activations than these, or a code is too large for float16.
     """
     from safetensors.numpy import save_file
 
-    sae.check_width(store.d, str(store.path))
-    values, latents, counts = (
-        [],
-        [],
-        np.zeros((store.n_images, store.n_patches), np.int64),
-    )  # 0 where no image is
+    sae.check_tokens(tokens, what)
+    sae = sae.to(device)
+    values, latents = [], []
+    counts = np.zeros((tokens.n_images, tokens.per_image), np.int64)  # 0 where no image is
     index_type = np.uint16 if sae.d_sae <= 2**16 else np.int32
-    for images, acts in track(store.ordered(layer), "features", store.n_images, size=store.chunk):
+    name = f"features of {tokens.path}"
+    for images, x_btd in track(tokens.chunks(), name, tokens.n_images, size=lambda chunk: len(chunk.images)):
         n_active = []
-        for x_nd in torch.from_numpy(acts).reshape(-1, store.d).float().split(batch_size):
-            codes = sae.codes(x_nd)
-            values.append(codes.values.half().numpy())
-            latents.append(codes.latents.numpy().astype(index_type))
-            n_active.append(codes.offsets.diff().numpy())
+        for x_nd in torch.from_numpy(x_btd).reshape(-1, tokens.d).float().split(batch_size):
+            codes = sae.codes(x_nd.to(device))
+            if len(codes.values) and not codes.values.max() <= LARGEST:
+                largest = f"a code of {codes.values.max():.4g} on {tokens.path}"
+                raise SaevError(f"{what}: {largest} is beyond float16 (at most {LARGEST:g})")
+            values.append(codes.values.clamp(min=SMALLEST).half().cpu().numpy())
+            latents.append(codes.latents.cpu().numpy().astype(index_type))
+            n_active.append(codes.offsets.diff().cpu().numpy())
         counts[images] = np.concatenate(n_active).reshape(len(images), -1)
-    offsets = np.concatenate([[0], counts.cumsum()])
-    tensors = {"values": np.concatenate(values), "latents": np.concatenate(latents), "offsets": offsets}
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata={"d_sae": str(sae.d_sae)})
+    arrays = {"values": np.concatenate(values), "latents": np.concatenate(latents)}
+    arrays["offsets"] = np.concatenate([[0], counts.cumsum()])
+    facts = {
+        "d_sae": sae.d_sae,
+        "n_images": tokens.n_images,
+        "sae": sae.digest(),
+        "origin": tokens.origin.as_dict(),
+    }
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    save_file(arrays, path, metadata={"saev": json.dumps(facts)})
 
 
-def load_split(path: str | Path, store: Store) -> Split:
-    """Read the codes of `store` that `encode_store` wrote. Raises SaevError if they are not that store's."""
-    from safetensors import safe_open
+def load_codes(path: str | Path, tokens: Tokens, sae: SAE) -> Codes:
+    """Read the codes that `sae` has of `tokens`.
+
+    Raises:
+        SaevError: they are missing, damaged, or another SAE's or store's.
+    """
+    from safetensors import SafetensorError, safe_open
 
     if not Path(path).is_file():
         raise SaevError(f"{path}: no codes there; write them with the features stage")
-    with safe_open(path, "np") as file:
-        d_sae = int(file.metadata()["d_sae"])
-        values, latents, offsets = (file.get_tensor(key) for key in ("values", "latents", "offsets"))
-    labels = store.patch_labels().ravel()
-    if len(offsets) - 1 != len(labels):
-        raise SaevError(
-            f"{path}: holds {len(offsets) - 1} tokens, {store.path} has {len(labels)}; run the features stage again"
-        )
-    shape = (len(labels), d_sae)
+    try:
+        with safe_open(path, "np") as file:
+            facts = json.loads((file.metadata() or {}).get("saev", "{}"))
+            values, latents, offsets = (file.get_tensor(key) for key in ("values", "latents", "offsets"))
+    except (SafetensorError, ValueError) as error:
+        raise SaevError(f"{path}: damaged ({first_line(error)}); run the features stage again") from None
+    if not facts:
+        raise SaevError(f"{path}: does not say whose codes these are; run the features stage again")
+    agree(Origin.of(facts["origin"]), tokens.origin, f"the codes {path}", str(tokens.path))
+    if facts["sae"] != sae.digest():
+        whose = f"the codes of SAE {facts['sae']}, not of the one given, {sae.digest()}"
+        raise SaevError(f"{path}: {whose}; run the features stage again")
+    shape = (tokens.n_images * tokens.per_image, sae.d_sae)
+    _check_csr(values, latents, offsets, shape, path)
     # int32 indices: scipy would otherwise widen both arrays to int64.
     small = offsets.astype(np.int32) if offsets[-1] < 2**31 else offsets
-    codes = scipy.sparse.csr_array((values.astype(np.float32), latents.astype(np.int32), small), shape=shape)
-    return Split(codes, labels, store.n_patches)
+    csr = scipy.sparse.csr_array((values.astype(np.float32), latents.astype(np.int32), small), shape=shape)
+    return Codes(csr, tokens.n_images, tokens.origin, facts["sae"])
+
+
+def _check_csr(
+    values: np.ndarray, latents: np.ndarray, offsets: np.ndarray, shape: tuple[int, int], path: str | Path
+) -> None:
+    """Raise SaevError unless these are a matrix of that shape: scipy would walk out of memory."""
+    n, s = shape
+    right = (
+        len(offsets) == n + 1
+        and offsets[0] == 0
+        and (np.diff(offsets) >= 0).all()
+        and offsets[-1] == len(values) == len(latents)
+        and ((latents >= 0) & (latents < s)).all()
+        and (values > 0).all()
+    )
+    if not right:
+        what = f"do not form codes of {n} units by {s} latents"
+        raise SaevError(f"{path}: damaged: its arrays {what}; run the features stage again")

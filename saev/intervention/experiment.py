@@ -1,61 +1,72 @@
-"""The controlled experiment: edit one concept at a time, and count which predictions change.
+"""The controlled experiment: edit one concept's latent at a time, and count which predictions change.
 
-For every class the edit sets the latent that probing chose to `strength * max`, where max
-is its largest code on the training split (0 ablates; the paper uses -2). Two controls
-face it: a random live latent of similar density, edited in the same way, and a random
-direction, pushed on every token by exactly the length of the chosen latent's edit. Each
-acts in three places:
-
-    all     every patch of the image
-    class   the patches whose true class is the target's
-    active  the patches on which the chosen latent (the control latent: its own) fires
-
-Only the suffix of the model is rerun, from stored activations, and only for images in
-which the edit changes anything at all.
+An arm is an edit, a place where it acts, and either the latent that probing chose for the concept or a
+control in its stead, at several strengths. Only the suffix of the model is rerun, from stored activations,
+and only for images in which the edit changes anything at all.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from saev.checks import check_int
-from saev.data.sample import IGNORE
-from saev.features.codes import Split
-from saev.intervention.edits import Edit, push_along, random_direction, set_latent
-from saev.machine.progress import track
-from saev.probing.match import Match
-from saev.sae.model import SAE
-from saev.tasks.continuation import Predictor
+from saev.activations.origin import shortened
+from saev.checks import Options, at_least, check_choice, check_number
+from saev.errors import SaevError
+from saev.intervention.controls import CONTROLS, similar_latents
+from saev.intervention.edits import EDITS, Edit
+from saev.intervention.places import PLACES
+from saev.intervention.trial import Setup, Trial
+from saev.machine import track
 
-METHODS = ("chosen latent", "random latent", "random direction")
-PLACES = ("all", "class", "active")
+CHOSEN = "chosen latent"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experiment:
-    """Options of the experiment."""
+class Arm(Options, section="intervene.arms"):
+    """A row of the experiment."""
 
-    strengths: tuple[float, ...] = (0.0, -0.5, -1.0, -2.0, -4.0)
-    """Multiples of the latent's largest training code; 0 is ablation."""
-    max_images: int = 48
-    """The first so many validation images for the chosen latents."""
-    control_images: int = 16
-    """The first so many of them for the two controls, whose curves need less precision."""
-    seed: int = 0
-    """Of the random latents and directions."""
+    edit: str = "set"
+    """One of EDITS."""
+    place: str
+    """One of PLACES."""
+    control: str | None = None
+    """One of CONTROLS in place of the chosen latent; None: the chosen latent itself."""
+    strengths: tuple[float, ...]
+    """Of the edit; for `set` multiples of the latent's largest training code, 0 ablates."""
+    images: Annotated[int, at_least(1)]
+    """The first so many of the images drawn."""
 
     def __post_init__(self):
-        check_int("intervene.max_images", self.max_images, low=1)
-        check_int("intervene.control_images", self.control_images, low=1, high=self.max_images)
-        check_int("intervene.seed", self.seed, low=0)
+        super().__post_init__()
+        check_choice("intervene.arms.edit", self.edit, tuple(EDITS))
+        check_choice("intervene.arms.place", self.place, tuple(PLACES))
+        check_choice("intervene.arms.control", self.control, (None, *CONTROLS))
+        if not self.strengths:
+            raise SaevError("intervene.arms.strengths must name at least one, got []")
+        for strength in self.strengths:
+            check_number("intervene.arms.strengths", strength, low=-1e6, high=1e6)
+        object.__setattr__(self, "strengths", tuple(map(float, self.strengths)))  # YAML's 0 is an int
+
+    @property
+    def method(self) -> str:
+        """What is edited, and how if that is unusual."""
+        return (self.control or CHOSEN) + ("" if self.edit == "set" else f", {self.edit}")
+
+    def applied(self, trial: Trial, strength: float) -> Edit:
+        """The edit of this arm, in its place."""
+        if self.control is None:
+            edit = trial.edit([trial.latent], self.edit, strength)
+        else:
+            edit = CONTROLS[self.control](trial, self.edit, strength)
+        return edit.where(PLACES[self.place](trial.scene(edit.fires_bt)))
 
 
 class Counts(NamedTuple):
-    """Changed and counted patches, every array (class, method, place, strength, image) int64."""
+    """Units of the target class and of all others that changed, and that there are, per image (n,) int64."""
 
     target_changed: np.ndarray
     target: np.ndarray
@@ -63,88 +74,63 @@ class Counts(NamedTuple):
     other: np.ndarray
 
 
-def run_experiment(
-    sae: SAE,
-    predict: Predictor,
-    matches: list[Match],
-    classes: tuple[str, ...],
-    train: Split,
-    val: Split,
-    options: Experiment,
-) -> tuple[Counts, list[int]]:
-    """Run every (class, method, place, strength) on the images of `predict`, the first of the validation split.
+class Outcome(NamedTuple):
+    """What one arm did to one class at one strength."""
 
-    A prediction counts as changed if it differs from the one on the unedited activations,
-    computed in the same precision. Unlabelled patches count nowhere.
+    arm: Arm
+    target: str
+    strength: float
+    counts: Counts
 
-    Returns:
-        The counts, and for every match the control latent that was drawn.
+
+def trials(setup: Setup, chosen: dict[str, int], seed: int) -> list[Trial]:
+    """A trial for each class that is chosen a latent for, {name: latent}, with its control latent.
+
+    Raises:
+        SaevError: the task has no such class, or the SAE no such latent.
     """
-    sae.check_width(predict.patches.shape[-1], "intervene")
-    n = len(predict)
-    before = predict(torch.arange(n))
-    target = torch.stack(
-        [predict.labels == classes.index(match.name) for match in matches]
-    )  # (class, image, patch)
-    other = (predict.labels != IGNORE) & ~target
-    controls = _control_latents(matches, train, options.seed)
-    maximum = train.maximum
-
-    counts = Counts(
-        *(
-            np.zeros((len(matches), len(METHODS), len(PLACES), len(options.strengths), n), np.int64)
-            for _ in Counts._fields
-        )
-    )
-    n_images = (n, min(options.control_images, n), min(options.control_images, n))  # per method
-    for m, reach in enumerate(n_images):
-        counts.target[:, m, ..., :reach] = target.sum(2).numpy()[:, None, None, :reach]
-        counts.other[:, m, ..., :reach] = other.sum(2).numpy()[:, None, None, :reach]
-    for c in track(range(len(matches)), "intervene", len(matches), unit="classes"):
-        latents = (matches[c].latent, controls[c])
-        codes = [torch.from_numpy(val.images(latent)[predict.images]) for latent in latents]
-        for s, strength in enumerate(options.strengths):
-            values = [strength * float(maximum[latent]) for latent in latents]
-            for m, p, edit in _edits(sae, latents, values, codes, options.seed + c, target[c]):
-                touched = (edit.amount_bp[: n_images[m]] != 0).any(-1).nonzero().flatten()
-                changed = torch.zeros_like(target[c])
-                changed[touched] = predict(touched, edit.change(touched)) != before[touched]
-                counts.target_changed[c, m, p, s] = (changed & target[c]).sum(1).numpy()
-                counts.other_changed[c, m, p, s] = (changed & other[c]).sum(1).numpy()
-    return counts, controls
+    classes = setup.model.task.classes
+    for name, latent in chosen.items():
+        if name not in classes or not 0 <= latent < setup.sae.d_sae:
+            there = (
+                f"the SAE has latents 0 to {setup.sae.d_sae - 1}, the task the classes {shortened(classes)}"
+            )
+            raise SaevError(f"latent {latent} cannot be edited to move class {name!r}: {there}")
+    similar = similar_latents(list(chosen.values()), setup.train, seed)
+    return [
+        Trial(setup, classes.index(name), latent, control, seed + i)
+        for i, ((name, latent), control) in enumerate(zip(chosen.items(), similar, strict=True))
+    ]
 
 
-def _edits(
-    sae: SAE,
-    latents: tuple[int, int],
-    values: list[float],
-    codes_bp: list[Tensor],
-    seed: int,
-    target_bp: Tensor,
-) -> Iterator[tuple[int, int, Edit]]:
-    """Yield (method, place, edit) for one class at one strength; the pairs are (chosen latent, its control)."""
-    chosen, random = (set_latent(sae, *pair) for pair in zip(latents, values, codes_bp, strict=True))
-    active_bp = [codes > 0 for codes in codes_bp]
-    methods = (
-        (chosen, active_bp[0]),
-        (random, active_bp[1]),
-        (push_along(random_direction(sae.d, seed), chosen), active_bp[0]),
-    )
-    for m, (edit, fires_bp) in enumerate(methods):
-        for p, where_bp in enumerate((torch.ones_like(target_bp), target_bp, fires_bp)):
-            yield m, p, edit.where(where_bp)
+def run_experiment(setup: Setup, among: list[Trial], arms: Sequence[Arm]) -> Iterator[Outcome]:
+    """Run every arm of every trial on the images of `setup.model`, and yield what it did, class by class.
 
-
-def _control_latents(matches: list[Match], train: Split, seed: int) -> list[int]:
-    """For each class a random live latent that fires about as often as the chosen one and was not chosen itself.
-
-    Drawn from the 20 others nearest in log density.
+    A prediction counts as changed if it differs from the one on the unedited activations, computed in the
+    same precision. Units without a label count nowhere, and a control latent that is the chosen one is left
+    out.
     """
-    rng = np.random.default_rng(seed)
-    density = train.density
-    free = np.setdiff1d(np.flatnonzero(density), [match.latent for match in matches])
-    controls = []
-    for match in matches:
-        distance = np.abs(np.log(density[free]) - np.log(density[match.latent]))
-        controls.append(int(rng.choice(free[np.argsort(distance, kind="stable")[:20]])))
-    return controls
+    classes = setup.model.task.classes
+    for trial in track(among, "intervene", len(among), unit="classes"):
+        for arm in arms:
+            if arm.control == "random latent" and trial.similar == trial.latent:
+                continue
+            for strength in arm.strengths:
+                changed_bu = _changed(setup, arm.applied(trial, strength), arm.images)
+                yield Outcome(arm, classes[trial.target], strength, _count(trial, changed_bu))
+
+
+def _changed(setup: Setup, edit: Edit, n_images: int) -> Tensor:
+    """(n, u) bool: which predictions of the first `n_images` images the edit changes."""
+    before_bu = setup.before_bu[:n_images]
+    touched = (edit.amounts_btk[:n_images] != 0).flatten(1).any(1).nonzero().flatten()
+    changed_bu = torch.zeros_like(before_bu, dtype=torch.bool)
+    after_bu = setup.model.predict(touched, setup.whole(edit.change(touched)))
+    changed_bu[touched] = after_bu != before_bu[touched]
+    return changed_bu
+
+
+def _count(trial: Trial, changed_bu: Tensor) -> Counts:
+    target_bu, other_bu = trial.target_bu[: len(changed_bu)], trial.other_bu[: len(changed_bu)]
+    masks = (changed_bu & target_bu, target_bu, changed_bu & other_bu, other_bu)
+    return Counts(*(mask_bu.sum(1).numpy() for mask_bu in masks))

@@ -1,57 +1,67 @@
-"""One edit per class, kept as maps to look at."""
+"""One edit per class, with its control, kept to look at."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
 
-from saev.features.codes import Split
-from saev.intervention.edits import set_latent
-from saev.probing.match import Match
-from saev.sae.model import SAE
-from saev.tasks.continuation import Predictor
+from saev.checks import Options, at_least, check_choice
+from saev.intervention.controls import CONTROLS
+from saev.intervention.experiment import Arm
+from saev.intervention.trial import Trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Illustration(Options, section="maps"):
+    """Which edits are kept."""
+
+    classes: Annotated[int, at_least(0)] = 5
+    """The classes with the best F1."""
+    strength: float = -1.0
+    """Of the edit of the chosen latent on every token: times its largest training code."""
+    control: str = "random direction"
+    """The control beside it, of CONTROLS."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_choice("maps.control", self.control, tuple(CONTROLS))
 
 
 class EditedImage(NamedTuple):
-    """Class maps of one image before and after an edit on all its patches, each (p,)."""
+    """Predicted classes of one image, each (u,)."""
 
     name: str
     """The target class."""
+    latent: int
     image: int
     """Its number in the split."""
     before: np.ndarray
     after: np.ndarray
+    control: np.ndarray
+    """After the control's edit."""
 
 
-def illustrate(
-    sae: SAE,
-    predict: Predictor,
-    matches: list[Match],
-    classes: tuple[str, ...],
-    train: Split,
-    val: Split,
-    strength: float,
-) -> list[EditedImage]:
-    """For each match edit one image: the class covers about half of it, and the head segments it well before the edit.
+def edited_images(among: list[Trial], options: Illustration) -> list[EditedImage]:
+    """For each trial one image that shows the class: it covers about half of it, and the task gets it right
+    before the edit. A class that no image shows is left out.
 
     (An edit can only be seen to work on what was right before; the figures of the experiment use all images.)
     """
+    common = {"place": "all", "strengths": (options.strength,), "images": 1}
+    arms = Arm(**common), Arm(**common, control=options.control)
     edited = []
-    maximum = train.maximum
-    right = (predict(torch.arange(len(predict))) == predict.labels).float().mean(1)
-    for match in matches:
-        share = (predict.labels == classes.index(match.name)).float().mean(1)
-        if share.max() == 0:
+    for trial in among:
+        setup = trial.setup
+        share = trial.target_bu.float().mean(1)
+        if not share.any():
             continue
-        i = (right - (share - 0.5).abs() - (share == 0).float()).argmax()[None]
-        codes_bp = torch.from_numpy(val.images(match.latent)[predict.images])[i]
-        edit = set_latent(sae, match.latent, strength * float(maximum[match.latent]), codes_bp)
-        edited.append(
-            EditedImage(
-                match.name,
-                int(predict.images[i]),
-                predict(i)[0].numpy(),
-                predict(i, edit.change())[0].numpy(),
-            )
+        right = (setup.before_bu == setup.truth_bu).float().mean(1)
+        i = torch.where(share > 0, right - (share - 0.5).abs(), -torch.inf).argmax()[None]
+        after, control = (
+            setup.model.predict(i, setup.whole(arm.applied(trial, options.strength).change(i)))[0].numpy()
+            for arm in arms
         )
+        name, number = setup.model.task.classes[trial.target], int(setup.model.images[i])
+        edited.append(EditedImage(name, trial.latent, number, setup.before_bu[i][0].numpy(), after, control))
     return edited

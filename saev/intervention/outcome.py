@@ -1,73 +1,59 @@
-"""From counts to the figures that an experiment is reported by."""
+"""From outcomes to the figures that an experiment is reported by."""
+
+from collections.abc import Iterable
+from itertools import groupby
 
 import numpy as np
 
-from saev.intervention.experiment import METHODS, PLACES, Counts
+from saev.intervention.experiment import Counts, Outcome
+from saev.statistics import Estimate, mean_of_ratios, resamples
 
 
-def summarise(
-    counts: Counts,
-    class_names: list[str],
-    strengths: tuple[float, ...],
-    *,
-    seed: int = 0,
-    n_bootstrap: int = 1000,
-) -> dict:
-    """Target change and other change per method, place and strength, with one number per curve.
+def summarise(outcomes: Iterable[Outcome], *, seed: int = 0) -> dict[str, list[dict]]:
+    """Target change and other change of every method and place, over strengths and in one number.
 
-        target change = changed patches of the class / patches of the class
-        other change  = changed labelled patches of other classes / all of those
+        target change = changed units of the class / units of the class
+        other change  = changed labelled units of other classes / all of those
 
-    `pooled` sums over classes before dividing (the paper's figure); `mean` averages the
-    classes' own ratios, with the 95 % interval of a bootstrap over images. For each
-    (method, place): `selectivity`, see there, and `other_at_80`, the pooled other change
-    where the curve first reaches 80 % target change (null if it never does).
+    Each is the mean over classes, so that a dominant class does not decide, with the 95 % interval of a
+    bootstrap over images; `pooled` sums over classes before dividing, as the paper does.
+
+    Returns:
+        points: one per method, place and strength. curves: one per method and place, with `selectivity` and
+        `other_at_80`, see there. classes: one per class, method, place and strength, null where the images
+        that were drawn do not show the class, with the number of images that do.
     """
-    rng = np.random.default_rng(seed)
-    n_images = counts.target.shape[-1]
-    weights = rng.multinomial(n_images, np.full(n_images, 1 / n_images), size=n_bootstrap)
+    outcomes = sorted(outcomes, key=_curve)
     points, curves = [], []
-    for m, method in enumerate(METHODS):
-        for p, place in enumerate(PLACES):
-            pooled = []
-            for s, strength in enumerate(strengths):
-                cell = [array[:, m, p, s] for array in counts]  # each (class, image)
-                target, other = _ratio(cell[0].sum(), cell[1].sum()), _ratio(cell[2].sum(), cell[3].sum())
-                pooled.append((target, other))
-                points.append(
-                    {
-                        "method": method,
-                        "place": place,
-                        "strength": strength,
-                        "target": target,
-                        "other": other,
-                        **_mean(cell, weights),
-                    }
-                )
-            curves.append(
-                {
-                    "method": method,
-                    "place": place,
-                    "selectivity": selectivity(pooled),
-                    "other_at_80": other_at(pooled, 0.8),
-                }
-            )
-    return {"points": points, "curves": curves, "classes": _per_class(counts, class_names, strengths)}
+    for (method, place), of_curve in groupby(outcomes, key=_curve):
+        by_strength: dict[float, list[Counts]] = {}
+        for outcome in of_curve:
+            by_strength.setdefault(outcome.strength, []).append(outcome.counts)
+        means = []
+        for strength, counts in by_strength.items():
+            where = {"method": method, "place": place, "strength": strength}
+            point = where | _point(Counts(*map(np.stack, zip(*counts, strict=True))), seed)
+            points.append(point)
+            if point["target"] is not None:
+                means.append((point["target"], point["other"] or 0.0))
+        curve = {"selectivity": selectivity(means), "other_at_80": other_at(means, 0.8)} if means else {}
+        curves.append({"method": method, "place": place, **curve})
+    return {"points": points, "curves": curves, "classes": [_class_row(outcome) for outcome in outcomes]}
 
 
 def selectivity(points: list[tuple[float, float]]) -> float:
     """Area under target change as a function of other change, both in [0, 1].
 
-    The curve runs from (0, 0) through the points in order of other change, and on to
-    (1, 1), as an ROC curve does: 0.5 for an edit that changes target and others alike,
-    1 for one that changes the target alone.
+    The curve runs from (0, 0) through the points in order of other change, and on to (1, 1), as an ROC curve
+    does: 0.5 for an edit that changes target and others alike, 1 for one that changes the target alone.
     """
     x, y = zip((0.0, 0.0), *sorted((other, target) for target, other in points), (1.0, 1.0), strict=True)
     return float(np.trapezoid(y, x))
 
 
 def other_at(points: list[tuple[float, float]], target: float) -> float | None:
-    """Other change where the target change first reaches `target`, linearly between strengths from (0, 0) on."""
+    """Other change where the target change first reaches `target`, linearly between strengths from (0, 0)
+    on."""
     previous = (0.0, 0.0)
     for point in points:
         if point[0] >= target:
@@ -77,42 +63,37 @@ def other_at(points: list[tuple[float, float]], target: float) -> float | None:
     return None
 
 
-def _ratio(changed: np.ndarray, counted: np.ndarray) -> float:
-    return float(changed / counted) if counted else 0.0
+def _curve(outcome: Outcome) -> tuple[str, str]:
+    return outcome.arm.method, outcome.arm.place
 
 
-def _mean(cell: list[np.ndarray], weights: np.ndarray) -> dict[str, float | list[float]]:
-    """Mean over classes of the target and other change, with bootstrap intervals over images."""
-    out = {}
-    for name, changed, counted in (("target", cell[0], cell[1]), ("other", cell[2], cell[3])):
-        present = counted.sum(1) > 0
-        ratio = changed[present].sum(1) / counted[present].sum(1)
-        # A resample may lack every image of a class: that class is then left out of its mean.
-        samples = np.divide(
-            weights @ changed[present].T,
-            total := weights @ counted[present].T,
-            where=total > 0,
-            out=np.full(total.shape, np.nan),
-        )
-        low, high = np.nanquantile(np.nanmean(samples, axis=1), [0.025, 0.975])
-        out[f"{name}_mean"], out[f"{name}_interval"] = float(ratio.mean()), [float(low), float(high)]
-    return out
+def _point(counts: Counts, seed: int) -> dict[str, float | list[float] | None]:
+    """The figures of one method, place and strength, from counts (class, image)."""
+    weights = resamples(counts.target.shape[1], seed=seed)
+    point = {}
+    for name, changed, there in (
+        ("target", counts.target_changed, counts.target),
+        ("other", counts.other_changed, counts.other),
+    ):
+        mean: Estimate = mean_of_ratios(changed, there, weights)
+        point[name] = mean.value
+        point[f"{name}_interval"] = None if mean.value is None else [mean.low, mean.high]
+        point[f"{name}_pooled"] = _ratio(changed, there)
+    return point
 
 
-def _per_class(counts: Counts, class_names: list[str], strengths: tuple[float, ...]) -> list[dict]:
-    """The chosen latent's edit, class by class."""
-    rows = []
-    for c, name in enumerate(class_names):
-        for p, place in enumerate(PLACES):
-            for s, strength in enumerate(strengths):
-                changed, counted, other_changed, other = (array[c, 0, p, s].sum() for array in counts)
-                rows.append(
-                    {
-                        "class": name,
-                        "place": place,
-                        "strength": strength,
-                        "target": _ratio(changed, counted),
-                        "other": _ratio(other_changed, other),
-                    }
-                )
-    return rows
+def _class_row(outcome: Outcome) -> dict:
+    counts = outcome.counts
+    return {
+        "class": outcome.target,
+        "method": outcome.arm.method,
+        "place": outcome.arm.place,
+        "strength": outcome.strength,
+        "target": _ratio(counts.target_changed, counts.target),
+        "other": _ratio(counts.other_changed, counts.other),
+        "images": int((counts.target > 0).sum()),
+    }
+
+
+def _ratio(changed: np.ndarray, there: np.ndarray) -> float | None:
+    return float(changed.sum() / there.sum()) if there.sum() else None

@@ -1,4 +1,4 @@
-"""This process's place among those that work together: under torchrun, Lightning Fabric or Trainer, or alone."""
+"""This process among those that work together: under torchrun, Lightning Fabric or Trainer, or alone."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING

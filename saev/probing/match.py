@@ -1,70 +1,72 @@
-"""The latent that stands for each class, and how it compares to latents taken at random."""
+"""The latent that stands for each concept: chosen on one split, measured on another, beside latents taken at
+random."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from saev.features.codes import Split
-from saev.probing.f1 import THRESHOLDS, f1_table
+from saev.features import Codes
+from saev.probing.concepts import Concepts
+from saev.probing.f1 import THRESHOLDS, count, f1
+
+SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "ap": average_precision_score,
+    "prevalence": lambda truth, code: truth.mean(),
+}
+"""Of the chosen latent on validation, from (whether a unit shows the concept (m,), its code (m,)): average
+precision of the code as a score, and what it is for a random score."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Match:
-    """One class and the latent chosen for it on the training split."""
+class Match(NamedTuple):
+    """A concept and the latent chosen for it on the training split."""
 
     name: str
     latent: int
     threshold: float
-    f1_train: float
-    """On the split it was chosen on: biased upwards by the choice."""
-    f1: float
-    """On the validation split, same latent, same threshold."""
-    ap: float
-    """Average precision of the code as a score, validation split."""
-    prevalence: float
-    """Share of labelled validation tokens of the class: the AP of a random score."""
-    null_f1: float
-    """Mean validation F1 of the live latents, each at its best training threshold for the class."""
-    null_f1_95: float
-    """Their 95th percentile."""
-    p: float
-    """Share of live latents with at least the chosen one's validation F1, the chosen included."""
+    scores: dict[str, float]
+    """f1_train, on the split it was chosen on: biased upwards by the choice. f1, on validation with the same
+    latent and threshold. null_f1, the mean of the live latents, each at its best training threshold;
+    null_f1_95, their 95th percentile; rank, the share of them with at least the chosen one's F1, itself
+    included (not the p-value of a choice among them). units, images: on validation, that show the concept.
+    And SCORES."""
+
+    def row(self) -> dict:
+        """A flat record."""
+        return {"name": self.name, "latent": self.latent, "threshold": self.threshold, **self.scores}
 
 
-def match_classes(train: Split, val: Split, classes: tuple[str, ...]) -> list[Match]:
-    """For each class choose (latent, threshold) by training F1 and measure the choice on validation.
+def match_concepts(train: Codes, val: Codes, asked_train: Concepts, asked_val: Concepts) -> list[Match]:
+    """For each concept choose (latent, threshold) by training F1 and measure the choice on validation.
 
-    The null needs no sampling: "a live latent taken at random" has as its distribution of
-    F1 the F1s of all live latents. Classes absent from either split are left out.
+    The null needs no sampling: "a live latent taken at random" has as its distribution of F1 the F1s of all
+    live latents. Concepts that either split does not show are left out; without a latent that is live in
+    training there is nothing to choose.
     """
-    codes_train, labels_train = train.labelled()
-    codes_val, labels_val = val.labelled()
-    table_train = f1_table(codes_train, labels_train, len(classes))
-    table_val = f1_table(codes_val, labels_val, len(classes))
+    counts_train, counts_val = count(train, asked_train), count(val, asked_val)
+    table_train, table_val = f1(counts_train), f1(counts_val)
     live = train.density > 0
-    columns = codes_val.tocsc()
+    shown = (counts_train.members_c > 0) & (counts_val.members_c > 0)
     matches = []
-    for c, name in enumerate(classes):
-        truth = labels_val == c
-        if not truth.any() or not (labels_train == c).any():
-            continue
+    for c in np.flatnonzero(shown) if live.any() else []:
         threshold_of = table_train[:, c].argmax(0)  # each latent at its best threshold
-        f1_train = np.take_along_axis(table_train[:, c], threshold_of[None], 0)[0]
-        f1_val = np.take_along_axis(table_val[:, c], threshold_of[None], 0)[0]
-        s = int(f1_train.argmax())
-        matches.append(
-            Match(
-                name=name,
-                latent=s,
-                threshold=THRESHOLDS[threshold_of[s]],
-                f1_train=float(f1_train[s]),
-                f1=float(f1_val[s]),
-                ap=float(average_precision_score(truth, columns[:, [s]].toarray().ravel())),
-                prevalence=float(truth.mean()),
-                null_f1=float(f1_val[live].mean()),
-                null_f1_95=float(np.quantile(f1_val[live], 0.95)),
-                p=float((f1_val[live] >= f1_val[s]).mean()),
-            )
+        f1_train, f1_val = (
+            np.take_along_axis(table[:, c], threshold_of[None], 0)[0] for table in (table_train, table_val)
         )
+        s = int(np.where(live, f1_train, -1).argmax())
+        units, truth = asked_val.of(c)
+        code = val.column(s)[units]
+        scores = {
+            "f1_train": f1_train[s],
+            "f1": f1_val[s],
+            "null_f1": f1_val[live].mean(),
+            "null_f1_95": np.quantile(f1_val[live], 0.95),
+            "rank": (f1_val[live] >= f1_val[s]).mean(),
+            "units": truth.sum(),
+            "images": len(np.unique(asked_val.image[units[truth]])),
+            **{name: score(truth, code) for name, score in SCORES.items()},
+        }
+        scores = {name: float(value) for name, value in scores.items()}
+        matches.append(Match(asked_val.names[c], s, THRESHOLDS[threshold_of[s]], scores))
     return matches

@@ -1,153 +1,119 @@
-"""Plots of numbers."""
+"""Plots of the autoencoders themselves: training, reconstruction, how often latents fire."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator
 
-from saev.report.style import COLOURS, styled
+from saev.report.lettering import fit
+from saev.report.palette import distinct
+from saev.report.placement import Words
+from saev.report.style import GREY, nothing, percent, scale, styled
+
+DENSE_ABOVE = 0.01
+"""Latents that fire on a larger share of the tokens are called dense."""
 
 
 def loss_curves(points: list[dict]) -> Figure:
     """Reconstruction error and active latents during training, one line per SAE.
 
     Args:
-        points: records {step, sae, mse, l0}.
+        points: records {step, sae, mse, l0}; none where nothing was trained.
     """
     with styled():
-        figure, (error, count) = plt.subplots(1, 2, figsize=(9, 3.4))
-        for name in dict.fromkeys(point["sae"] for point in points):
-            of = [point for point in points if point["sae"] == name]
-            error.plot([p["step"] for p in of], [p["mse"] for p in of], label=name)
-            count.plot([p["step"] for p in of], [max(p["l0"], 0.1) for p in of], label=name)
-        error.set(
-            title="Reconstruction error falls",
-            xlabel="training step",
-            ylabel="squared error / variance",
-            yscale="log",
-        )
-        count.set(
-            title="Active latents settle",
-            xlabel="training step",
-            ylabel="active latents per patch (L0)",
-            yscale="log",
-        )
-        if points:  # there are none of baselines
-            error.legend(title="SAE")
+        figure = Figure(figsize=(10, 3.4), layout="constrained")
+        error, count = figure.subplots(1, 2)
+        looks = _looks(point["sae"] for point in points)
+        for axes, key in ((error, "mse"), (count, "l0")):
+            for name, look in looks.items():
+                of = [(point["step"], point[key]) for point in points if point["sae"] == name]
+                axes.plot(*zip(*of, strict=True), **look, marker="o" if len(of) == 1 else "")
+            scale(axes, "y", [point[key] for point in points])
+            axes.set(xlabel="step")
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+            if not points:
+                nothing(axes, "nothing was trained here")
+        error.set(title="Error of reconstruction in training", ylabel="squared error / variance")
+        count.set(title="Active latents in training", ylabel="active latents per token (L0)")
+        _key(figure, looks, list(looks), loc="outside right upper", title="SAE", alignment="left")
     return figure
 
 
 def frontier(points: list[dict]) -> Figure:
-    """Sparsity against fidelity on validation: down and left is better.
+    """Sparsity against error on validation: down and left is better.
 
     Args:
-        points: records {sae, l0, nmse}.
+        points: records {sae, l0, nmse}; several of one SAE are joined.
     """
     with styled():
-        figure, axes = plt.subplots(figsize=(4.6, 3.6))
-        for name in dict.fromkeys(point["sae"] for point in points):
-            of = sorted((p["l0"], p["nmse"]) for p in points if p["sae"] == name)
-            axes.plot(*zip(*of, strict=True), "o-", label=name)
-        axes.set(
-            title="Sparsity costs fidelity",
-            xlabel="active latents per patch (L0)",
-            ylabel="NMSE on validation",
-        )
-        axes.set_ylim(0, 1.15 * max(p["nmse"] for p in points))
-        axes.set_xlim(0, 1.15 * max(p["l0"] for p in points))
-        axes.legend(title="SAE")
+        figure = Figure(figsize=(5.6, 3.8), layout="constrained")
+        axes = figure.subplots()
+        looks = _looks(point["sae"] for point in points)
+        lines = {}
+        for name, look in looks.items():
+            lines[name] = np.array(sorted((p["l0"], p["nmse"]) for p in points if p["sae"] == name))
+            axes.plot(*lines[name].T, **look, marker="o", markersize=7, clip_on=False)
+        scale(axes, "x", [point["l0"] for point in points])
+        top = 1.15 * max([0.01, *(point["nmse"] for point in points)])
+        axes.set(xlabel="active latents per token (L0)", ylabel="NMSE", ylim=(0, top))
+        axes.set_title("Sparsity and error on validation")
+        if top > 1:
+            axes.axhline(1, color=GREY, linestyle=":", linewidth=1)
+            note = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom", "color": GREY}
+            axes.text(1, 1, "every token taken for the mean", fontsize=8, **note)
+        figure.draw_without_rendering()  # words go where the finished layout leaves room
+        words = Words(axes, list(lines.values()))
+        for name, line in lines.items():
+            words.put(line[-1:], [fit(name, 1.8, 8)], looks[name]["color"])
     return figure
 
 
 def density_histogram(densities: dict[str, np.ndarray]) -> Figure:
-    """How often latents fire, one outline per SAE; dead latents are counted in the legend."""
+    """On which share of the tokens latents fire, one outline per SAE; the legend tells which never do."""
     with styled():
-        figure, axes = plt.subplots(figsize=(4.6, 3.6))
-        bins = np.logspace(-5, 0, 41)
+        looks = _looks(densities)
+        figure = Figure(figsize=(5.6, 3.8 + 0.22 * (len(looks) // 2)), layout="constrained")
+        axes = figure.subplots()
+        bins = _bins(np.concatenate([*densities.values(), []]))
+        labels = []
         for name, density in densities.items():
-            dead = (density == 0).mean()
-            axes.hist(
-                density[density > 0], bins, histtype="step", linewidth=1.6, label=f"{name} ({dead:.1%} dead)"
-            )
-        axes.axvline(0.01, color="grey", linestyle=":", linewidth=1)
-        axes.text(0.0115, axes.get_ylim()[1] * 0.96, "dense", color="grey", va="top")
-        axes.set(
-            title="Most latents are rare",
-            xlabel="share of validation patches a latent fires on",
-            ylabel="latents",
-            xscale="log",
-        )
-        axes.legend(title="SAE")
+            counts, _ = np.histogram(density, bins)
+            axes.stairs(counts, bins, linewidth=1.6, **looks[name])
+            dead = float((np.asarray(density) == 0).mean()) if len(density) else 0.0
+            labels.append(f"{fit(name, 1.1, 9)} ({100 * dead:.1f} % dead)")
+        axes.set(xscale="log", xlim=(bins[0], 1), ylim=(0, max(axes.get_ylim()[1], 1)))
+        axes.xaxis.set_major_locator(LogLocator(numticks=6))
+        percent(axes.xaxis)
+        axes.axvspan(DENSE_ABOVE, 1, color="#f1f1f1", zorder=0)
+        note = {"transform": axes.get_xaxis_transform(), "color": GREY, "fontsize": 8}
+        axes.text(DENSE_ABOVE, 1.01, f" dense: > {100 * DENSE_ABOVE:g} %", **note)
+        axes.set_title("How often latents fire", pad=16)
+        axes.set(xlabel="share of validation tokens on which a latent fires", ylabel="latents")
+        _key(figure, looks, labels, loc="outside lower left", ncols=2)
     return figure
 
 
-def f1_bars(matches: list[dict]) -> Figure:
-    """F1 of the latent chosen for each class, on validation, against latents taken at random.
-
-    Args:
-        matches: records of `saev.probing.Match`.
-    """
-    with styled():
-        rows = sorted(matches, key=lambda match: match["f1"])
-        y = np.arange(len(rows))
-        figure, axes = plt.subplots(figsize=(6, 0.6 + 0.27 * len(rows)))
-        axes.barh(y, [row["f1"] for row in rows], color=COLOURS[0], label="chosen latent, validation")
-        axes.plot(
-            [row["f1_train"] for row in rows],
-            y,
-            "|",
-            color="black",
-            markersize=10,
-            label="same, training split",
-        )
-        axes.plot(
-            [row["null_f1_95"] for row in rows],
-            y,
-            "o",
-            color=COLOURS[1],
-            markersize=4,
-            label="95 % of live latents are below",
-        )
-        axes.set_yticks(y, [f"{row['name']}  #{row['latent']}" for row in rows])
-        axes.set(title="One latent per class, as a detector", xlabel="F1 over patches", xlim=(0, 1))
-        axes.grid(axis="y", visible=False)
-        axes.legend(loc="lower right", fontsize=8)
-    return figure
+def _bins(densities: np.ndarray) -> np.ndarray:
+    """From the rarest latent that fires at all to 1; eight a decade, of few latents four."""
+    rarest = densities[densities > 0].min(initial=1e-3)
+    decades = -int(np.floor(np.log10(rarest)))
+    bins = np.logspace(-decades, 0, (8 if len(densities) > 500 else 4) * decades + 1)
+    bins[0] = min(bins[0], rarest)  # the logarithm is rounded
+    return bins
 
 
-def tradeoff(points: list[dict], curves: list[dict]) -> Figure:
-    """Target change against other change, one panel per place of the edit, one curve per method.
-
-    Args:
-        points, curves: as `saev.intervention.summarise` returns them.
-    """
-    titles = {
-        "all": "Edit on all patches",
-        "class": "Edit on the class's patches",
-        "active": "Edit where the latent fires",
+def _looks(names) -> dict[str, dict]:
+    """Colour and dashes of the line of each name."""
+    names = list(dict.fromkeys(names))
+    dashes = ("-", "--", ":", "-.")
+    return {
+        name: {"color": colour, "linestyle": dashes[i % len(dashes)]}
+        for i, (name, colour) in enumerate(zip(names, distinct(len(names)), strict=True))
     }
-    with styled():
-        figure, panels = plt.subplots(1, len(titles), figsize=(11, 3.9), sharey=True)
-        for axes, (place, title) in zip(panels, titles.items(), strict=True):
-            for curve in (c for c in curves if c["place"] == place):
-                of = [p for p in points if p["place"] == place and p["method"] == curve["method"]]
-                x, y = [0, *(p["other"] for p in of)], [0, *(p["target"] for p in of)]
-                (line,) = axes.plot(
-                    x, y, "o-", markersize=4, label=f"{curve['method']} ({curve['selectivity']:.2f})"
-                )
-                for p in of:
-                    if curve["method"] == "chosen latent":
-                        axes.annotate(
-                            f"{p['strength']:g}",
-                            (p["other"], p["target"]),
-                            xytext=(5, -10),
-                            textcoords="offset points",
-                            fontsize=7,
-                            color=line.get_color(),
-                        )
-            axes.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
-            axes.set(title=title, xlabel="other patches changed", xlim=(-0.02, 1), ylim=(-0.02, 1.02))
-            axes.xaxis.set_major_formatter("{x:.0%}")
-            axes.yaxis.set_major_formatter("{x:.0%}")
-            axes.legend(title="method (selectivity)", fontsize=8, title_fontsize=8, loc="lower right")
-        panels[0].set_ylabel("target patches changed")
-    return figure
+
+
+def _key(figure: Figure, looks: dict[str, dict], labels: list[str], **where) -> None:
+    """The legend, outside the plots."""
+    if looks:
+        lines = [Line2D([], [], **look) for look in looks.values()]
+        figure.legend(lines, [fit(label, 2.2, 9) for label in labels], fontsize=9, **where)

@@ -1,7 +1,5 @@
 """Sparse autoencoders: architectures, baselines, the model, their losses, checkpoints."""
 
-from saev.sae.architecture import Architecture as Architecture
-from saev.sae.architecture import Trained as Trained
 from saev.sae.architectures import BatchTopK as BatchTopK
 from saev.sae.architectures import Gated as Gated
 from saev.sae.architectures import JumpReLU as JumpReLU
@@ -13,6 +11,9 @@ from saev.sae.baselines import Neurons as Neurons
 from saev.sae.baselines import RandomDirections as RandomDirections
 from saev.sae.baselines import SemiNMF as SemiNMF
 from saev.sae.formats.checkpoint import load_sae as load_sae
+from saev.sae.formats.checkpoint import push_sae as push_sae
 from saev.sae.formats.checkpoint import save_sae as save_sae
-from saev.sae.formats.hub import push_sae as push_sae
 from saev.sae.model import SAE as SAE
+from saev.sae.model import Architecture as Architecture
+from saev.sae.trained import Step as Step
+from saev.sae.trained import Trained as Trained

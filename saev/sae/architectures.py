@@ -1,38 +1,32 @@
-"""The architectures that are trained: each class is one method, its fields the knobs, its methods the formulas."""
+"""The architectures that are trained: each class a method, its fields the knobs, its methods the formulas."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Annotated
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from saev.checks import check_int, check_number
-from saev.sae.architecture import Trained, rise
-from saev.sae.kernels.selection import Pairs, select_above, select_batch_topk, select_topk
-
-if TYPE_CHECKING:
-    from saev.sae.model import SAE
+from saev.checks import above, at_least, between
+from saev.machine import distributed
+from saev.sae.kernels.selection import batch_places, select_above, select_batch_topk, select_topk
+from saev.sae.kernels.sparse import Pairs
+from saev.sae.model import SAE
+from saev.sae.trained import Step, Trained, rise
 
 
 @dataclass(frozen=True, kw_only=True)
 class _K(Trained):
     """A fixed number of active latents, which may fall during the training."""
 
-    limited = True
+    competitive = True
 
-    k: int = 32
+    k: Annotated[int, between(1, "d_sae")] = 32
     """Active latents per token."""
-    k_start: int | None = None
+    k_start: Annotated[int, between("k", "d_sae")] | None = None
     """Active latents per token at the start of the training; None: k."""
-    k_anneal: float = 0.2
+    k_anneal: Annotated[float, between(0, 1)] = 0.2
     """Share of the training over which they fall linearly from k_start to k."""
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_int("sae.k", self.k, low=1, high=self.d_sae)
-        if self.k_start is not None:
-            check_int("sae.k_start", self.k_start, low=self.k, high=self.d_sae)
-        check_number("sae.k_anneal", self.k_anneal, low=0, high=1)
 
     def k_after(self, progress: float) -> int:
         """k after a share `progress` of the training."""
@@ -43,10 +37,10 @@ class _K(Trained):
 class TopK(_K):
     """f = ReLU(top_k(pre)) (Gao et al. 2024, section 2.3). No penalty: k sets the sparsity."""
 
-    def select(self, sae: "SAE", pre_ns: Tensor) -> Pairs:
+    def select(self, sae: SAE, pre_ns: Tensor) -> Pairs:
         return select_topk(pre_ns, self.k)
 
-    def select_training(self, sae: "SAE", pre_ns: Tensor, progress: float) -> Pairs:
+    def select_training(self, sae: SAE, pre_ns: Tensor, progress: float) -> Pairs:
         return select_topk(pre_ns, self.k_after(progress), sae.shards)
 
 
@@ -58,66 +52,59 @@ class BatchTopK(_K):
     code; it is part of the checkpoint. Over several processes the batch is the global one.
     """
 
-    threshold_rate: float = 0.01
+    threshold_rate: Annotated[float, above(0, up_to=1)] = 0.01
     """Weight of a new batch in the running mean."""
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_number("sae.threshold_rate", self.threshold_rate, low=0, high=1, above=True)
 
     def extra_buffers(self) -> dict[str, Tensor]:
         return {"threshold": torch.tensor(-1.0)}  # before the first batch
 
-    def select(self, sae: "SAE", pre_ns: Tensor) -> Pairs:
+    def select(self, sae: SAE, pre_ns: Tensor) -> Pairs:
         return select_above(pre_ns, sae.threshold.clamp(min=0))
 
-    def select_training(self, sae: "SAE", pre_ns: Tensor, progress: float) -> Pairs:
-        k = self.k_after(progress)
-        pairs, smallest = select_batch_topk(pre_ns, k, sae.shards)
+    def select_training(self, sae: SAE, pre_ns: Tensor, progress: float) -> Pairs:
+        return select_batch_topk(pre_ns, self.k_after(progress), sae.shards)
+
+    @torch.no_grad()
+    def observe(self, sae: SAE, step: Step) -> None:
+        """Move the threshold towards the batch's smallest code, 0 if there were places left."""
+        k, codes = self.k_after(step.progress), step.values.detach()
+        taken = distributed.total(torch.tensor(len(codes), device=codes.device))
+        smallest = distributed.gather(F.pad(codes, (0, 1), value=torch.inf).min().view(1)).min()
+        smallest = torch.where(taken < batch_places(k, step.n, sae.shards), 0.0, smallest)
         # While k falls a mean over past batches would be that of a larger k.
         rate = torch.where((sae.threshold < 0) | (k > self.k), 1.0, self.threshold_rate)
         sae.threshold.lerp_(smallest.to(sae.threshold.dtype), rate)
-        return pairs
 
 
 @dataclass(frozen=True, kw_only=True)
 class _L1(Trained):
     """An L1 penalty that is warmed up."""
 
-    l1: float = 1.0
+    l1: Annotated[float, at_least(0)] = 1.0
     """Coefficient of the penalty."""
-    l1_warmup: float = 0.2
+    l1_warmup: Annotated[float, between(0, 1)] = 0.2
     """Share of the training over which the coefficient rises linearly from 0."""
 
-    def __post_init__(self):
-        super().__post_init__()
-        check_number("sae.l1", self.l1, low=0)
-        check_number("sae.l1_warmup", self.l1_warmup, low=0, high=1)
-
-    def l1_penalty(
-        self, sae: "SAE", values: Tensor, latents: Tensor | slice, n: int, progress: float
-    ) -> Tensor:
-        """l1 * mean_n sum_s f_s ||w_s||."""
-        lengths = 1.0 if self.unit_norm else torch.linalg.vector_norm(sae.W_dec, dim=1)[latents]
-        return self.l1 * rise(progress, self.l1_warmup) * (values * lengths).sum() / n
+    def l1_of(self, f: Tensor, sae: SAE, step: Step) -> Tensor:
+        """l1 * mean_n sum_s f_s ||w_s||, warmed up."""
+        lengths = 1.0 if self.unit_norm else torch.linalg.vector_norm(sae.W_dec, dim=1)[step.latents]
+        return self.l1 * rise(step.progress, self.l1_warmup) * (f * lengths).sum() / step.n
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReLU(_L1):
-    """f = ReLU(pre) with an L1 penalty (Bricken et al. 2023; Conerly et al. 2024): l1 * mean_n sum_s f_s ||w_s||."""
+    """f = ReLU(pre), penalty l1 * mean_n sum_s f_s ||w_s|| (Bricken et al. 2023; Conerly et al. 2024)."""
 
-    def penalty(
-        self, sae: "SAE", pre: Tensor, values: Tensor, latents: Tensor | slice, n: int, progress: float
-    ) -> Tensor:
-        return self.l1_penalty(sae, values, latents, n, progress)
+    def penalty(self, sae: SAE, step: Step) -> Tensor:
+        return self.l1_of(step.values, sae, step)
 
 
 @dataclass(frozen=True, kw_only=True)
 class JumpReLU(Trained):
-    """f = pre * H(pre - theta) with an L0 penalty (Rajamanoharan et al. 2024, arXiv 2407.14435): l0 * mean_n sum_s H(pre - theta).
+    """f = pre * H(pre - theta), penalty l0 * mean_n sum_s H(pre - theta).
 
-    theta is trained through straight-through estimators of width eps: with R the indicator
-    of |pre - theta| < eps / 2,
+    (Rajamanoharan et al. 2024, arXiv 2407.14435.) theta is trained through straight-through estimators of
+    width eps: with R the indicator of |pre - theta| < eps / 2,
 
         d f / d theta = -(theta / eps) R        d H / d theta = -(1 / eps) R
 
@@ -125,67 +112,58 @@ class JumpReLU(Trained):
     kept at or above 0.
     """
 
-    l0: float = 0.5
+    l0: Annotated[float, at_least(0)] = 0.5
     """Coefficient of the penalty."""
-    l0_warmup: float = 0.2
+    l0_warmup: Annotated[float, between(0, 1)] = 0.2
     """Share of the training over which the coefficient rises linearly from 0."""
-    theta: float = 0.1
+    theta: Annotated[float, at_least(0)] = 0.1
     """Initial threshold of every latent."""
-    bandwidth: float = 0.1
+    bandwidth: Annotated[float, above(0)] = 0.1
     """eps, in units of normalised pre-activations."""
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_number("sae.l0", self.l0, low=0)
-        check_number("sae.l0_warmup", self.l0_warmup, low=0, high=1)
-        check_number("sae.theta", self.theta, low=0)
-        check_number("sae.bandwidth", self.bandwidth, low=0, above=True)
 
     def extra_parameters(self) -> dict[str, Tensor]:
         return {"theta": torch.full((self.d_sae,), float(self.theta))}
 
-    def select(self, sae: "SAE", pre_ns: Tensor) -> Pairs:
+    def select(self, sae: SAE, pre_ns: Tensor) -> Pairs:
         return select_above(pre_ns, sae.theta)
 
-    def select_training(self, sae: "SAE", pre_ns: Tensor, progress: float) -> Pairs:
+    def select_training(self, sae: SAE, pre_ns: Tensor, progress: float) -> Pairs:
         # Those just below their threshold as well: they move it.
         return select_above(pre_ns, sae.theta - self.bandwidth / 2)
 
-    def values(self, sae: "SAE", pre: Tensor, latents: Tensor | slice) -> Tensor:
+    def values(self, sae: SAE, pre: Tensor, latents: Tensor | slice) -> Tensor:
         return _Jump.apply(pre, sae.theta[latents].expand_as(pre), self.bandwidth)
 
-    def penalty(
-        self, sae: "SAE", pre: Tensor, values: Tensor, latents: Tensor | slice, n: int, progress: float
-    ) -> Tensor:
-        steps = _Step.apply(pre.detach(), sae.theta[latents].expand_as(pre), self.bandwidth)
-        return self.l0 * rise(progress, self.l0_warmup) * steps.sum() / n
+    def penalty(self, sae: SAE, step: Step) -> Tensor:
+        theta = sae.theta[step.latents].expand_as(step.pre)
+        active = _Heaviside.apply(step.pre.detach(), theta, self.bandwidth)
+        return self.l0 * rise(step.progress, self.l0_warmup) * active.sum() / step.n
 
-    def project(self, sae: "SAE") -> None:
+    def project(self, sae: SAE) -> None:
+        super().project(sae)
         sae.theta.clamp_(min=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gated(_L1):
-    """f = H(pre) * ReLU(mag), mag = e^r * (z - b_dec) W_enc + b_mag (Rajamanoharan et al. 2024, arXiv 2404.16014).
+    """f = H(pre) * ReLU(mag), mag = e^r * (z - b_dec) W_enc + b_mag.
 
-    Penalty: l1 * mean_n sum_s ReLU(pre)_s ||w_s||, and the gate must reconstruct alone, with the decoder held
-    fixed: mean_n ||z - ReLU(pre) sg(W_dec) - sg(b_dec)||^2.
+    (Rajamanoharan et al. 2024, arXiv 2404.16014.) Penalty: l1 * mean_n sum_s ReLU(pre)_s ||w_s||. The gate
+    must reconstruct alone, with the decoder held fixed: + mean_n ||z - ReLU(pre) sg(W_dec) - sg(b_dec)||^2.
     """
 
     def extra_parameters(self) -> dict[str, Tensor]:
         return {"r_mag": torch.zeros(self.d_sae), "b_mag": torch.zeros(self.d_sae)}
 
-    def values(self, sae: "SAE", pre: Tensor, latents: Tensor | slice) -> Tensor:
+    def values(self, sae: SAE, pre: Tensor, latents: Tensor | slice) -> Tensor:
         magnitude = (pre - sae.b_enc[latents]) * sae.r_mag[latents].exp() + sae.b_mag[latents]
         return magnitude.relu() * (pre > 0)
 
-    def penalty(
-        self, sae: "SAE", pre: Tensor, values: Tensor, latents: Tensor | slice, n: int, progress: float
-    ) -> Tensor:
-        return self.l1_penalty(sae, pre.relu(), latents, n, progress)
+    def penalty(self, sae: SAE, step: Step) -> Tensor:
+        return self.l1_of(step.pre.relu(), sae, step)
 
-    def gate(self, pre: Tensor) -> Tensor:
-        return pre.relu()
+    def gate(self, step: Step) -> Tensor:
+        return step.pre.relu()
 
 
 class _Jump(torch.autograd.Function):
@@ -204,7 +182,7 @@ class _Jump(torch.autograd.Function):
         return grad * (pre > theta), -theta / ctx.bandwidth * near * grad, None
 
 
-class _Step(torch.autograd.Function):
+class _Heaviside(torch.autograd.Function):
     """H(pre - theta), with the straight-through gradient to theta."""
 
     @staticmethod

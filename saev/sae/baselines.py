@@ -1,61 +1,55 @@
-"""Dictionaries that are not trained by gradients, to compare SAEs with: fitted to a sample, then used like any SAE."""
+"""Dictionaries to compare SAEs with, fitted to a sample instead of trained, and then used like any SAE."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from saev.checks import check_int
+from saev.checks import at_least, between
 from saev.errors import SaevError
-from saev.sae.architecture import Architecture
-from saev.sae.kernels.selection import Pairs, select_topk
-from saev.sae.kernels.sparse import Codes, to_offsets
-
-if TYPE_CHECKING:
-    from saev.sae.model import SAE
+from saev.sae.kernels.selection import select_topk
+from saev.sae.kernels.sparse import Codes, Pairs, to_offsets
+from saev.sae.model import SAE, Architecture
 
 
 @dataclass(frozen=True, kw_only=True)
 class RandomDirections(Architecture):
-    """Random unit rows, encoder = decoder's transpose, f = ReLU(top_k(pre)): a TopK SAE before its training."""
+    """Random unit rows, encoder = decoder's transpose, f = ReLU(top_k(pre)): a TopK SAE as it starts."""
 
-    k: int = 32
+    k: Annotated[int, between(1, "d_sae")] = 32
     """Active latents per token."""
 
-    def __post_init__(self):
-        super().__post_init__()
-        check_int("sae.k", self.k, low=1, high=self.d_sae)
-
-    def select(self, sae: "SAE", pre_ns: Tensor) -> Pairs:
+    def select(self, sae: SAE, pre_ns: Tensor) -> Pairs:
         return select_topk(pre_ns, self.k)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Neurons(Architecture):
-    """The backbone's own axes: f = ReLU(z_1), ReLU(-z_1), ReLU(z_2), ...; d_sae = 2 d. Reconstructs exactly."""
+    """The backbone's own axes: f = ReLU(z_1), ReLU(-z_1), ReLU(z_2), ...; d_sae = 2 d. x_hat = x exactly."""
 
-    def initialise(self, sae: "SAE", z_md: Tensor, seed: int) -> None:
+    def initialise(self, sae: SAE, z_md: Tensor, seed: int) -> None:
         _both_signs(sae, torch.eye(sae.d))
 
 
 @dataclass(frozen=True, kw_only=True)
-class PCA(Architecture):
-    """Principal components v_i, the largest first: f = ReLU(z v_1), ReLU(-z v_1), ...; the first d_sae / 2 of them."""
+class _Fitted(Architecture):
+    """A baseline that a sample determines."""
 
-    n_sample: int = 2**18
+    n_sample: Annotated[int, at_least(1)] = 2**18
     """Activations that it is fitted to."""
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_int("sae.n_sample", self.n_sample, low=1)
 
     @property
     def sample_size(self) -> int:
         return self.n_sample
 
-    def initialise(self, sae: "SAE", z_md: Tensor, seed: int) -> None:
+
+@dataclass(frozen=True, kw_only=True)
+class PCA(_Fitted):
+    """The first d_sae / 2 principal components v_i: f = ReLU(z v_1), ReLU(-z v_1), ReLU(z v_2), ..."""
+
+    def initialise(self, sae: SAE, z_md: Tensor, seed: int) -> None:
         z_md = z_md.double()
         centred = z_md - z_md.mean(0)
         directions = torch.linalg.eigh(centred.T @ centred).eigenvectors.T.flip(0)
@@ -63,24 +57,16 @@ class PCA(Architecture):
 
 
 @dataclass(frozen=True, kw_only=True)
-class KMeans(Architecture):
+class KMeans(_Fitted):
     """The nearest centroid c_s alone: f_s = ||c_s||, so that x_hat is the centroid; d_sae centroids.
 
     The nearest maximises pre_s = <z, c_s> - ||c_s||^2 / 2. Fitted with scikit-learn's MiniBatchKMeans.
     """
 
-    n_sample: int = 2**18
+    n_sample: Annotated[int, at_least("d_sae")] = 2**18
     """Activations that it is fitted to."""
 
-    def __post_init__(self):
-        super().__post_init__()
-        check_int("sae.n_sample", self.n_sample, low=self.d_sae)
-
-    @property
-    def sample_size(self) -> int:
-        return self.n_sample
-
-    def initialise(self, sae: "SAE", z_md: Tensor, seed: int) -> None:
+    def initialise(self, sae: SAE, z_md: Tensor, seed: int) -> None:
         from sklearn.cluster import MiniBatchKMeans
 
         kmeans = MiniBatchKMeans(self.d_sae, batch_size=4096, n_init=1, random_state=seed).fit(z_md.numpy())
@@ -90,16 +76,16 @@ class KMeans(Architecture):
             sae.W_dec.copy_(F.normalize(centroids, dim=1))
             sae.b_enc.copy_(-centroids.square().sum(1) / 2)
 
-    def select(self, sae: "SAE", pre_ns: Tensor) -> Pairs:
+    def select(self, sae: SAE, pre_ns: Tensor) -> Pairs:
         return select_topk(pre_ns, 1)
 
-    def values(self, sae: "SAE", pre: Tensor, latents: Tensor | slice) -> Tensor:
+    def values(self, sae: SAE, pre: Tensor, latents: Tensor | slice) -> Tensor:
         return torch.linalg.vector_norm(sae.W_enc, dim=0)[latents]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SemiNMF(Architecture):
-    """z ~ f W with f >= 0 and W of any sign (Ding, Li & Jordan 2010); f is not a formula of z but the solution of
+class SemiNMF(_Fitted):
+    """z ~ f W with f >= 0 and W of any sign (Ding, Li & Jordan 2010); f is not a formula but solves
 
         f = argmin_{f >= 0} ||z - f W||^2
 
@@ -108,44 +94,33 @@ class SemiNMF(Architecture):
 
         f <- ReLU(y - (y G - pre) / L),  L the largest eigenvalue of G,  y = f + momentum.
 
-    A fixed number of iterations, so that the codes of a token do not depend on its batch. Fitted by turns: a few
-    iterations for the sample's codes, then the least-squares W for them, its rows brought to unit norm.
+    A fixed number of iterations, so that the codes of a token do not depend on its batch. Fitted by turns: a
+    few iterations for the sample's codes, then the least-squares W for them, its rows brought to unit norm.
     """
 
-    n_sample: int = 2**15
+    n_sample: Annotated[int, at_least("d_sae")] = 2**15
     """Activations that it is fitted to."""
-    rounds: int = 50
+    rounds: Annotated[int, at_least(1)] = 50
     """Turns of the fit."""
-    iterations: int = 200
+    iterations: Annotated[int, at_least(1)] = 200
     """Of FISTA, for the codes; each turn of the fit takes a tenth of them."""
 
-    def __post_init__(self):
-        super().__post_init__()
-        check_int("sae.n_sample", self.n_sample, low=self.d_sae)
-        check_int("sae.rounds", self.rounds, low=1)
-        check_int("sae.iterations", self.iterations, low=1)
-
-    @property
-    def sample_size(self) -> int:
-        return self.n_sample
-
-    def initialise(self, sae: "SAE", z_md: Tensor, seed: int) -> None:
+    def initialise(self, sae: SAE, z_md: Tensor, seed: int) -> None:
         W = F.normalize(z_md[: self.d_sae], dim=1)
         f_ms = z_md.new_zeros(len(z_md), self.d_sae)
         for _ in range(self.rounds):
             f_ms = _fista(z_md @ W.T, W, f_ms, -(-self.iterations // 10))
             gram = f_ms.T @ f_ms
-            # Keeps the system solvable when a latent is used by no token; its row is then 0, and stays as it was.
+            # Keeps the system solvable when no token uses a latent; its row is then 0, and stays as it was.
             gram += 1e-6 * gram.diagonal().mean() * torch.eye(len(W))
             rows = torch.linalg.solve(gram, f_ms.T @ z_md)
             lengths = rows.norm(dim=1, keepdim=True)
             W, f_ms = torch.where(lengths > 0, rows / lengths, W), f_ms * lengths.T
         sae.point(W)
 
-    def codes(self, sae: "SAE", pre_ns: Tensor) -> Codes:
-        f_ns = _fista(
-            pre_ns.float(), sae.W_dec, torch.zeros_like(pre_ns, dtype=torch.float32), self.iterations
-        )
+    def codes(self, sae: SAE, pre_ns: Tensor) -> Codes:
+        pre_ns = pre_ns.float()
+        f_ns = _fista(pre_ns, sae.W_dec, torch.zeros_like(pre_ns), self.iterations)
         tokens, latents = f_ns.nonzero().unbind(1)
         return Codes(f_ns[tokens, latents], latents, to_offsets(torch.bincount(tokens, minlength=len(f_ns))))
 
@@ -163,11 +138,12 @@ def _fista(pre_ns: Tensor, W: Tensor, f_ns: Tensor, iterations: int) -> Tensor:
     return f_ns
 
 
-def _both_signs(sae: "SAE", directions: Tensor) -> None:
+def _both_signs(sae: SAE, directions: Tensor) -> None:
     """Rows v_1, -v_1, v_2, -v_2, ..."""
     if sae.d_sae != 2 * len(directions):
+        just_that = " (just that for Neurons)" if isinstance(sae.architecture, Neurons) else ""
         raise SaevError(
-            f"sae.d_sae must be even and at most twice the width of the activations, {2 * sae.d}"
-            f"{' (just that for Neurons)' if isinstance(sae.architecture, Neurons) else ''}; got {sae.d_sae}"
+            f"sae.d_sae must be even and at most twice the width of the activations, {2 * sae.d}{just_that}; "
+            f"got {sae.d_sae}"
         )
     sae.point(torch.stack([directions, -directions], 1).flatten(0, 1))

@@ -1,14 +1,19 @@
-"""The sparse autoencoder."""
+"""The sparse autoencoder, and what an architecture has to say to make it one."""
+
+import hashlib
+from dataclasses import asdict, dataclass, fields
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from saev.checks import Options, at_least
 from saev.errors import SaevError
 from saev.machine.machine import use_bf16
-from saev.sae.architecture import Architecture
-from saev.sae.kernels.sparse import Codes, bag
+from saev.sae.kernels.selection import select_above
+from saev.sae.kernels.sparse import Codes, Pairs, bag, to_offsets
 
 
 class SAE(nn.Module):
@@ -27,13 +32,16 @@ class SAE(nn.Module):
         mean: (d,) mean activation. scale: mean norm of the centred activation over sqrt(d).
         seed: of the initial decoder directions.
         precision: of the encoder product; parameters stay float32.
-        shard, shards: hold the latents shard, shard + shards, ... alone (saev.sae.kernels.shards), for training
-            a dictionary with several processes; (s,) below is then their number.
+        shard, shards: hold the latents shard, shard + shards, ... alone (saev.sae.kernels.shards), for
+            training a dictionary with several processes; `s` is then their number.
+
+    Attributes:
+        origin: the identity of the activations that it was trained on (saev.activations.origin), where known.
     """
 
     def __init__(
         self,
-        architecture: Architecture,
+        architecture: "Architecture",
         mean: Float[Tensor, " d"],
         scale: float,
         *,
@@ -44,15 +52,16 @@ class SAE(nn.Module):
     ):
         super().__init__()
         self.architecture, self.precision, self.shard, self.shards = architecture, precision, shard, shards
+        self.origin = None
         d = len(mean)
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
         directions = torch.randn(architecture.d_sae, d, generator=torch.Generator().manual_seed(seed))
         self.W_dec = nn.Parameter(F.normalize(directions, dim=1)[shard::shards].clone())
-        # The encoder's transpose: each latent's weights lie together in memory, which is how their gradient is
-        # computed and used. (A parameter (d, s) with these strides costs fused Adam four times as long.)
+        # The encoder's transpose: each latent's weights lie together in memory, which is how their gradient
+        # is computed and used. (A parameter (d, s) with these strides costs fused Adam four times as long.)
         self.W_enc_sd = nn.Parameter(self.W_dec.detach().clone())
-        self.b_enc = nn.Parameter(torch.zeros(len(self.W_dec)))
+        self.b_enc = nn.Parameter(torch.zeros(self.s))
         self.b_dec = nn.Parameter(torch.zeros(d))
         for name, start in architecture.extra_parameters().items():
             self.register_parameter(name, nn.Parameter(start[shard::shards].clone()))
@@ -66,16 +75,18 @@ class SAE(nn.Module):
 
     @property
     def d(self) -> int:
+        """Width of the activations."""
         return self.W_dec.shape[1]
 
     @property
-    def d_sae(self) -> int:
+    def s(self) -> int:
+        """Latents here: `d_sae`, or a shard's part of them."""
         return self.W_dec.shape[0]
 
-    def check_width(self, d: int, origin: str) -> None:
-        """Raise SaevError unless activations of width `d` fit."""
-        if d != self.d:
-            raise SaevError(f"{origin}: activations have width {d}, the SAE was trained on width {self.d}")
+    @property
+    def d_sae(self) -> int:
+        """Latents of the whole dictionary."""
+        return self.architecture.d_sae
 
     def normalise(self, x_nd: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """Raw activations -> zero mean, E||z|| = sqrt(d)."""
@@ -95,7 +106,7 @@ class SAE(nn.Module):
 
     def encode(self, x_nd: Float[Tensor, "n d"]) -> Float[Tensor, "n s"]:
         """Dense codes f (n, s) of raw activations."""
-        return self.codes(x_nd).dense(self.d_sae)
+        return self.codes(x_nd).dense(self.s)
 
     def decode(self, f: Float[Tensor, "n s"] | Codes) -> Float[Tensor, "n d"]:
         """Codes, dense (n, s) or sparse, -> raw activations (n, d)."""
@@ -114,7 +125,90 @@ class SAE(nn.Module):
 
     @torch.no_grad()
     def project(self) -> None:
-        """After an optimiser step bring decoder rows back to unit norm, and the architecture's own parameters to their range."""
-        if self.architecture.unit_norm:
-            self.W_dec.div_(torch.linalg.vector_norm(self.W_dec, dim=1, keepdim=True))
+        """After an optimiser step bring the parameters back to where its architecture wants them."""
         self.architecture.project(self)
+
+    def check_tokens(self, tokens, what: str) -> None:
+        """Raise SaevError unless this SAE may read `tokens`.
+
+        Args:
+            tokens: saev.activations.Tokens. They must be of its origin, but for the images; an SAE without an
+                origin (of another library) takes all of its width.
+            what: name of the SAE in the error.
+        """
+        if self.origin is not None:
+            # Late, because stores come with it (zarr), and an SAE by itself needs none.
+            from saev.activations.origin import agree
+
+            agree(self.origin, tokens.origin, what, str(tokens.path), but=("data",))
+        if tokens.d != self.d:
+            raise SaevError(
+                f"{tokens.path}: activations have width {tokens.d}, {what} was trained on width {self.d}"
+            )
+
+    def digest(self) -> str:
+        """First 16 hex digits of the SHA-256 over the architecture and the state dict: which SAE this is.
+
+        The architecture counts too, because weights alone do not say k; of its options those that are not at
+        their defaults, so that an SAE stays the same when its class gets a new option.
+        """
+        options = asdict(self.architecture)
+        chosen = {f.name: options[f.name] for f in fields(self.architecture) if options[f.name] != f.default}
+        sha = hashlib.sha256(f"{type(self.architecture).__name__} {chosen}\n".encode())
+        for name, value in sorted(self.state_dict().items()):
+            sha.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+            sha.update(value.cpu().numpy().tobytes())
+        return sha.hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture(Options, section="sae"):
+    """How an SAE encodes: its options, and all that inference needs.
+
+        select   the pairs (token, latent) that may be active, from pre = (z - b_dec) W_enc + b_enc
+        values   their codes f, from their pre-activations
+
+    Here all positive pre-activations, f = ReLU(pre). What an SAE is trained with comes in saev.sae.trained.
+    """
+
+    d_sae: Annotated[int, at_least(1)]
+    """Number of latents."""
+
+    @property
+    def sample_size(self) -> int:
+        """How many activations `initialise` wants to see."""
+        return 0
+
+    def initialise(self, sae: SAE, z_md: Tensor, seed: int) -> None:
+        """Set the parameters of a new SAE from `sample_size` normalised activations."""
+
+    def extra_parameters(self) -> dict[str, Tensor]:
+        """Initial values of what the SAE learns beside its four usual parameters; (d_sae, ...) each."""
+        return {}
+
+    def extra_buffers(self) -> dict[str, Tensor]:
+        """Initial values of what it keeps beside them."""
+        return {}
+
+    def select(self, sae: SAE, pre_ns: Tensor) -> Pairs:
+        """The pairs that may be active."""
+        return select_above(pre_ns, 0.0)
+
+    def values(self, sae: SAE, pre: Tensor, latents: Tensor | slice) -> Tensor:
+        """The codes of pairs from their pre-activations, both alike (m,) or dense (n, s).
+
+        Args:
+            latents: (m,) which latent, or slice(None): an index into the parameters of the latents.
+        """
+        return pre.relu()
+
+    def codes(self, sae: SAE, pre_ns: Tensor) -> Codes:
+        """The codes above 0, with the whole dictionary."""
+        pairs = self.select(sae, pre_ns)
+        values = self.values(sae, pre_ns[pairs.tokens, pairs.latents].float(), pairs.latents)
+        fires = values > 0
+        n_active = torch.bincount(pairs.tokens[fires], minlength=pairs.n)
+        return Codes(values[fires], pairs.latents[fires], to_offsets(n_active))
+
+    def project(self, sae: SAE) -> None:
+        """After an optimiser step bring the parameters back to where they may be."""

@@ -1,4 +1,23 @@
-"""What each architecture minimises."""
+"""What each architecture minimises.
+
+The whole loss in plain torch, with everything dense. `selected` (n, s) are the pairs that `select_training`
+takes; `values`, `penalty` and `gate` are the architecture's; `k` is aux_k, or the number of dead latents if
+that is smaller. (tests/sae/test_objective.py runs these lines.)
+
+    z = (x - mean) / scale
+    pre = (z - b_dec) @ W_enc + b_enc
+    f = torch.where(selected, values(pre), 0)
+    errors = [(z - f[:, :m] @ W_dec[:m] - b_dec).square().mean() for m in widths]
+    loss = sum(errors) / len(errors) + penalty(pre, f) / d
+    if gate(pre) is not None:
+        loss += (z - gate(pre) @ W_dec.detach() - b_dec.detach()).square().mean()
+    if aux_k and dead.any():
+        e, among = (z - f @ W_dec - b_dec).detach(), torch.where(dead, pre, -torch.inf)
+        revived = torch.where(among >= among.topk(k).values[:, -1:], pre, 0).relu()
+        loss += aux_weight * (e - revived @ W_dec).square().sum() / e.square().sum()
+
+`objective` computes it from the selected pairs alone, without any dense (n, s) gradient.
+"""
 
 from typing import NamedTuple
 
@@ -8,12 +27,13 @@ from torch import Tensor
 from saev.machine import distributed
 from saev.sae.kernels.selection import group_by_prefix, select_topk
 from saev.sae.kernels.shards import count_shards, local_width, sum_shards
-from saev.sae.kernels.sparse import Selection, decode, encode
+from saev.sae.kernels.sparse import Pairs, decoder_product, encoder_product
 from saev.sae.model import SAE
+from saev.sae.trained import Step
 
-DENSE_ABOVE = 0.1
-"""Share of active latents above which dense products are quicker. (At 384 x 1024 to 4096 on 2 cores the sparse
-ones still take 0.6 to 0.7 of the time at a share of 0.07.)"""
+ALL_PAIRS_ABOVE = 0.1
+"""Share of active latents above which dense products are quicker. (At 384 x 1024 to 4096 on 2 cores the
+sparse ones still take 0.6 to 0.7 of the time at a share of 0.07.)"""
 
 
 class Objective(NamedTuple):
@@ -22,7 +42,8 @@ class Objective(NamedTuple):
     loss: Tensor
     """Scalar to minimise, with a graph."""
     mse: Tensor
-    """mean ||z - z_hat||^2 / d, detached; about the NMSE, since E||z||^2 is about d."""
+    """mean ||z - z_hat||^2 / d of the full dictionary, detached; the NMSE is this over E||z||^2 / d, which is
+    1 or a little more."""
     l0: Tensor
     """Mean number of active latents per token, detached."""
     fired: Tensor
@@ -32,7 +53,7 @@ class Objective(NamedTuple):
 def objective(
     sae: SAE, x_nd: Tensor, progress: float = 1.0, step: int = 0, dead: Tensor | None = None
 ) -> Objective:
-    """The loss of `sae` on raw activations.
+    """The loss of an SAE of a `Trained` architecture on raw activations; `observe` then updates its buffers.
 
     Args:
         progress: share of the training done, in [0, 1], for what is warmed up.
@@ -42,86 +63,89 @@ def objective(
     architecture, z_nd = sae.architecture, sae.normalise(x_nd)
     with torch.no_grad():
         pre_ns = sae.pre_activations(z_nd)
-    widths = tuple(local_width(width, sae.shard, sae.shards) for width in architecture.widths(step))
-    pairs = _Sparse.of(sae, pre_ns, widths, progress) or _Dense(widths)
-    pre = pairs.encode(sae, z_nd, pre_ns)
-    values = architecture.values(sae, pre, pairs.latents)
+    parts = _parts(sae, pre_ns, progress, architecture.widths(step))
+    pre = parts.pre_activations(sae, z_nd, pre_ns)
+    values = architecture.values(sae, pre, parts.latents)
+    state = Step(pre, values, parts.latents, len(z_nd), progress)
+
     b_dec = sae.b_dec / sae.shards  # every shard adds its part
-    z_hats = sum_shards(
-        pairs.decode(values, sae.W_dec).cumsum(1) + b_dec, sae.shards
-    )  # (n, prefix, d), the full dictionary last
-    mse = (z_nd[:, None] - z_hats).square().mean((0, 2))
-    penalty = architecture.penalty(sae, pre, values, pairs.latents, len(z_nd), progress)
-    loss = mse.mean() + sum_shards(torch.as_tensor(penalty, device=mse.device), sae.shards) / sae.d
-    if (gate := architecture.gate(pre)) is not None:
-        by_gate = sum_shards(pairs.decode(gate, sae.W_dec.detach()).sum(1) + b_dec.detach(), sae.shards)
-        loss = loss + (z_nd - by_gate).square().mean()
-    n_dead = count_shards(dead.sum(), sae.shards) if architecture.aux_k and dead is not None else 0
+    # By prefix p, the full dictionary last.
+    z_hat_npd = sum_shards(parts.reconstructions(values, sae.W_dec).cumsum(1) + b_dec, sae.shards)
+    mse_p = (z_nd[:, None] - z_hat_npd).square().mean((0, 2))
+    penalty = torch.as_tensor(architecture.penalty(sae, state), device=mse_p.device)
+    loss = mse_p.mean() + sum_shards(penalty, sae.shards) / sae.d
+    gate = architecture.gate(state)
+    if gate is not None:
+        by_gate = parts.reconstructions(gate, sae.W_dec.detach()).sum(1) + b_dec.detach()
+        loss = loss + (z_nd - sum_shards(by_gate, sae.shards)).square().mean()
+    n_dead = int(count_shards(dead.sum(), sae.shards)) if architecture.aux_k and dead is not None else 0
     if n_dead:
-        loss = loss + architecture.aux_weight * _auxiliary(
-            sae, z_nd, pre_ns, (z_nd - z_hats[:, -1]).detach(), dead, int(n_dead)
-        )
+        residual_nd = (z_nd - z_hat_npd[:, -1]).detach()
+        loss = loss + architecture.aux_weight * _auxiliary(sae, z_nd, pre_ns, residual_nd, dead, n_dead)
+
+    architecture.observe(sae, state)
     active = values.detach() > 0
-    return Objective(
-        loss, mse[-1].detach(), count_shards(active.sum(), sae.shards) / len(z_nd), pairs.any_token(active)
-    )
+    l0 = count_shards(active.sum(), sae.shards) / len(z_nd)
+    return Objective(loss, mse_p[-1].detach(), l0, parts.fired(active))
 
 
 def _auxiliary(
     sae: SAE, z_nd: Tensor, pre_ns: Tensor, residual_nd: Tensor, dead: Tensor, n_dead: int
 ) -> Tensor:
-    """||e - e_hat||^2 / ||e||^2, e_hat from the aux_k dead latents with the largest pre-activations; no decoder bias.
+    """||e - e_hat||^2 / ||e||^2, e_hat from the aux_k dead latents of the largest pre-activations, no b_dec.
 
     The denominator is that of the whole batch over all processes, so that their mean
     gradient is that of one process.
     """
     numbers = dead.nonzero().flatten()
-    chosen, offsets = select_topk(pre_ns[:, numbers], min(sae.architecture.aux_k, n_dead), sae.shards)
-    pairs = Selection(numbers[chosen], offsets, len(z_nd), sae.d_sae)
-    values = encode(z_nd, sae.W_enc, sae.b_enc, sae.b_dec, pre_ns, pairs).relu()
-    error = (residual_nd - sum_shards(decode(values, sae.W_dec, pairs), sae.shards)).square().mean()
-    return error / distributed.mean(residual_nd.square().mean())
+    among = select_topk(pre_ns[:, numbers], min(sae.architecture.aux_k, n_dead), sae.shards)
+    pairs = Pairs(numbers[among.latents], among.offsets, len(z_nd), sae.s)
+    values = encoder_product(z_nd, sae.W_enc, sae.b_enc, sae.b_dec, pre_ns, pairs).relu()
+    e_hat_nd = sum_shards(decoder_product(values, sae.W_dec, pairs), sae.shards)
+    return (residual_nd - e_hat_nd).square().mean() / distributed.mean(residual_nd.square().mean())
 
 
-class _Sparse:
-    """The selected pairs, of which there are few."""
+def _parts(sae: SAE, pre_ns: Tensor, progress: float, widths: tuple[int, ...]) -> "_Selected | _All":
+    """The pairs that the architecture selects, or all of them where those are many and `values` allows it."""
+    widths = tuple(local_width(width, sae.shard, sae.shards) for width in widths)
+    pairs = sae.architecture.select_training(sae, pre_ns, progress)
+    if len(pairs.latents) > ALL_PAIRS_ABOVE * pre_ns.numel() and not sae.architecture.competitive:
+        return _All(widths)
+    return _Selected(group_by_prefix(pairs, widths) if len(widths) > 1 else pairs, len(widths))
 
-    def __init__(self, pairs: Selection, groups: int):
+
+class _Selected:
+    """The step's products on the selected pairs, of which there are few."""
+
+    def __init__(self, pairs: Pairs, groups: int):
         self.pairs, self.groups, self.latents = pairs, groups, pairs.latents
 
-    @classmethod
-    def of(cls, sae: SAE, pre_ns: Tensor, widths: tuple[int, ...], progress: float) -> "_Sparse | None":
-        """None if there are too many of them."""
-        latents, offsets = sae.architecture.select_training(sae, pre_ns, progress)
-        if len(latents) > DENSE_ABOVE * pre_ns.numel() and not sae.architecture.limited:
-            return None
-        if len(widths) > 1:
-            latents, offsets = group_by_prefix(latents, offsets, widths)
-        return cls(Selection(latents, offsets, len(pre_ns), sae.d_sae), len(widths))
+    def pre_activations(self, sae: SAE, z_nd: Tensor, pre_ns: Tensor) -> Tensor:
+        """(m,) with a graph."""
+        return encoder_product(z_nd, sae.W_enc, sae.b_enc, sae.b_dec, pre_ns, self.pairs)
 
-    def encode(self, sae: SAE, z_nd: Tensor, pre_ns: Tensor) -> Tensor:
-        return encode(z_nd, sae.W_enc, sae.b_enc, sae.b_dec, pre_ns, self.pairs)
+    def reconstructions(self, values: Tensor, W_dec: Tensor) -> Tensor:
+        """(n, groups, d): what the latents between two prefix widths add."""
+        return decoder_product(values, W_dec, self.pairs).view(self.pairs.n, self.groups, -1)
 
-    def decode(self, values: Tensor, W_dec: Tensor) -> Tensor:
-        return decode(values, W_dec, self.pairs).view(self.pairs.n, self.groups, -1)
-
-    def any_token(self, active: Tensor) -> Tensor:
-        return torch.bincount(self.latents[active], minlength=self.pairs.d_sae) > 0
+    def fired(self, active: Tensor) -> Tensor:
+        """(s,) bool: the latents that are active on any token."""
+        return torch.bincount(self.latents[active], minlength=self.pairs.s) > 0
 
 
-class _Dense:
-    """All (token, latent) pairs: what a ReLU SAE starts with."""
+class _All:
+    """The same on all pairs, which is what a ReLU SAE starts with."""
 
     latents = slice(None)
 
     def __init__(self, widths: tuple[int, ...]):
         self.spans = list(zip((0, *widths), widths, strict=False))
 
-    def encode(self, sae: SAE, z_nd: Tensor, pre_ns: Tensor) -> Tensor:
+    def pre_activations(self, sae: SAE, z_nd: Tensor, pre_ns: Tensor) -> Tensor:
         return sae.pre_activations(z_nd).to(z_nd.dtype)
 
-    def decode(self, values: Tensor, W_dec: Tensor) -> Tensor:
+    def reconstructions(self, values: Tensor, W_dec: Tensor) -> Tensor:
         return torch.stack([values[:, first:last] @ W_dec[first:last] for first, last in self.spans], dim=1)
 
-    def any_token(self, active: Tensor) -> Tensor:
+    def fired(self, active: Tensor) -> Tensor:
         return active.any(0)

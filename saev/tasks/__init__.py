@@ -1,6 +1,10 @@
 """What a model is asked: frozen readouts, and the model from an edited layer on."""
 
-from saev.tasks.continuation import Predictor as Predictor
-from saev.tasks.heads import SegmentationHead as SegmentationHead
-from saev.tasks.heads import load_head as load_head
-from saev.tasks.heads import train_head as train_head
+from saev.tasks.continuation import Continuation as Continuation
+from saev.tasks.heads import TaskOptions as TaskOptions
+from saev.tasks.heads import evaluate_task as evaluate_task
+from saev.tasks.heads import train_task as train_task
+from saev.tasks.task import READOUTS as READOUTS
+from saev.tasks.task import Task as Task
+from saev.tasks.task import load_task as load_task
+from saev.tasks.task import save_task as save_task

@@ -8,11 +8,12 @@ from torch.optim import Adam, Muon, Optimizer
 from saev.sae.model import SAE
 
 
-def optimizer(saes: Sequence[SAE]) -> Optimizer:
-    """One Adam with a parameter group per SAE; beside it one Muon, for the two matrices of the SAEs that want it.
+def adam_and_muon(saes: Sequence[SAE]) -> Optimizer:
+    """One Adam with a parameter group per SAE; beside it one Muon, for the two matrices of SAEs that want it.
 
-    Muon (Jordan et al. 2024) takes the momentum's nearest orthogonal matrix as its step. Here that step is scaled to the
-    size of Adam's (Liu et al. 2025, arXiv 2502.16982, section 2.2), so that one learning rate serves both.
+    Muon (Jordan et al. 2024) takes the momentum's nearest orthogonal matrix as its step. Here that step is
+    scaled to the size of Adam's (Liu et al. 2025, arXiv 2502.16982, section 2.2), so that one learning rate
+    serves both.
     """
     adam, muon = [], []
     for sae in saes:

@@ -1,29 +1,60 @@
 """A study small enough for tests: the embedded photographs through a tiny ViT with random weights."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
+from contextlib import chdir
+from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-TINY = [
-    "backbone=timm",
-    "backbone.model=test_vit",
-    "backbone.pretrained=false",
-    "backbone.img_size=64",
-    "data.size=64",
-    "data.splits.train.n=48",
-    "data.splits.val.n=12",
-]
+VIT = ["backbone=timm", "backbone.model=test_vit", "backbone.pretrained=false", "backbone.img_size=64"]
+SCENES = ["data.size=64", "data.splits.train.n=48", "data.splits.val.n=12"]
+TINY = [*VIT, *SCENES]
+"""For stages that know no layer; the others take LAYER as well."""
+LAYER = ["layer=4"]
+SAE = ["sae.d_sae=96", "sae.k=8", "sae.prefixes=[16]"]
+QUICK = ["trainer.steps=60", "trainer.batch_size=128"]
+
+STORE, CELL = "mosaic-timm", "mosaic-timm-L4-topk"
+
+STAGES = {
+    "extract": [*TINY, "layers=[4]"],
+    "head": TINY,
+    "train": [*TINY, *LAYER, *SAE, *QUICK],
+    "features": [*TINY, *LAYER],
+    "evaluate": [*TINY, *LAYER, "evaluate.fidelity_images=12"],
+    "probe": [*TINY, *LAYER],
+    "intervene": [*TINY, *LAYER, "intervene.images=6"],
+    "summary": [*TINY, *LAYER],
+}
+"""Every stage of one cell, in order."""
+
+
+def write_grid(cwd: Path, **changes: list) -> None:
+    """The conf/study.yaml that says what a report is of."""
+    grid = {"data": ["mosaic"], "backbones": ["timm"], "layers": [4], "saes": ["topk"]} | changes
+    (cwd / "conf").mkdir(exist_ok=True)
+    (cwd / "conf" / "study.yaml").write_text(json.dumps({"study": grid}))
+
+
+def succeed(cwd: Path, stage: str, *overrides: str, **options) -> str:
+    """Run a stage that must succeed, and return what it says."""
+    result = run(cwd, stage, *overrides, **options)
+    assert result.returncode == 0, f"{stage}: {result.stderr}"
+    return result.stderr
 
 
 def beginnings(finished: Path, cwd: Path) -> Path:
-    """A place to train in, with the activations and the head of a finished study."""
-    (cwd / "data").mkdir(parents=True)
-    for made in ("acts", "head"):
-        (cwd / "data" / made).symlink_to(finished / "data" / made)
+    """A place to train in, with the activations and the task of a finished study."""
+    for top in ("data", "results"):
+        (cwd / top).mkdir(parents=True)
+    for made in ("data/acts", "data/head", "results/extract", "results/head"):
+        if (finished / made).exists():
+            (cwd / made).symlink_to(finished / made)
     return cwd
 
 
@@ -38,6 +69,16 @@ def run(cwd: Path, stage: str, *overrides: str, **options) -> subprocess.Complet
     return subprocess.run(
         command(stage, *overrides), cwd=cwd, env=environment(), capture_output=True, text=True, **options
     )
+
+
+def here(cwd: Path, stage: str, *overrides: str) -> None:
+    """Run a stage within this process, which spares it the seconds that torch takes to load."""
+    from hydra import compose, initialize_config_dir
+
+    with chdir(cwd):
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            cfg = compose(stage, list(overrides))
+        import_module(f"pipeline.{stage}").main(cfg)
 
 
 def command(stage: str, *overrides: str) -> list[str]:

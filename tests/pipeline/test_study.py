@@ -5,25 +5,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.study import TINY, beginnings, digest, run
-
-SAE = ["sae.d_sae=96", "sae.k=8", "sae.prefixes=[16]"]
-STAGES = {
-    "extract": TINY,
-    "head": TINY,
-    "train": [*TINY, *SAE, "sae.beside=[{k: 4}]", "trainer.steps=60", "trainer.batch_size=128"],
-    "features": TINY,
-    "probe": TINY,
-    "intervene": [*TINY, "intervene.max_images=6", "intervene.control_images=4"],
-    "report": ["study.backbones=[timm]", "study.saes=[topk]"],
-}
+from tests.pipeline.study import (
+    CELL,
+    LAYER,
+    QUICK,
+    STAGES,
+    STORE,
+    TINY,
+    beginnings,
+    digest,
+    succeed,
+    write_grid,
+)
 
 
 def study(cwd: Path) -> Path:
     for stage, overrides in STAGES.items():
-        result = run(cwd, stage, *overrides)
-        assert result.returncode == 0, f"{stage}: {result.stderr}"
-        assert result.stderr == "", f"{stage} is not quiet: {result.stderr}"
+        said = succeed(cwd, stage, *overrides)
+        # One closing line, or one per split; nothing else where nobody watches.
+        assert all(line.startswith(f"{stage}: ") for line in said.splitlines()), said
+    write_grid(cwd)
+    succeed(cwd, "report")
     return cwd
 
 
@@ -40,45 +42,42 @@ def test_leaves_exactly_the_promised_files(finished):
     files = {
         p.relative_to(finished).as_posix()
         for p in finished.rglob("*")
-        if p.is_file() and "data/acts" not in p.as_posix()
+        if p.is_file() and "data/acts" not in p.as_posix() and p.parts[-2] not in ("conf",)
     }
-    sae, probe, intervene = (f"results/{stage}/mosaic-timm-topk" for stage in ("train", "probe", "intervene"))
-    figures = [f"report/mosaic-timm/{name}.png" for name in ("loss", "frontier", "density")]
-    figures += [f"report/mosaic-timm/topk/{name}.png" for name in ("exemplars", "f1", "maps", "tradeoff")]
-    checkpoints = ("sae", "beside/1")
-    assert files == {
-        "results/extract/mosaic-timm.json",
-        "results/head/mosaic-timm.json",
-        "data/head/mosaic-timm/head.safetensors",
-        *(
-            f"data/sae/mosaic-timm-topk/{c}/{file}"
-            for c in checkpoints
-            for file in ("sae.safetensors", "config.json")
-        ),
-        "data/sae/mosaic-timm-topk/density.json",
-        *(f"data/codes/mosaic-timm-topk/{split}.safetensors" for split in ("train", "val")),
-        *(f"{sae}/{name}.json" for name in ("metrics", "curve", "frontier")),
-        *(f"{probe}/{name}" for name in ("metrics.json", "classes.json", "exemplars.png", "f1.png")),
-        *(
-            f"{intervene}/{name}"
-            for name in ("metrics.json", "outcome.json", "curve.json", "maps.png", "tradeoff.png")
-        ),
-        "report/index.html",
-        *figures,
+    pictures = {f for f in files if f.endswith(".png")}
+    assert files - pictures - {f for f in files if f.startswith("report/")} == {
+        *(f"results/extract/{STORE}/{name}.json" for name in ("metrics", "classes")),
+        f"results/head/{STORE}/metrics.json",
+        *(f"data/head/{STORE}/{name}" for name in ("head.safetensors", "config.json")),
+        *(f"data/sae/{CELL}/{name}" for name in ("sae.safetensors", "config.json")),
+        *(f"data/codes/{CELL}/{split}.safetensors" for split in ("train", "val")),
+        f"results/train/{CELL}/curve.json",
+        *(f"results/evaluate/{CELL}/{name}.json" for name in ("metrics", "density")),
+        *(f"results/probe/{CELL}/{name}.json" for name in ("metrics", "classes", "latents")),
+        *(f"results/intervene/{CELL}/{name}.json" for name in ("metrics", "outcome")),
+        f"results/{CELL}.json",
     }
+    assert f"results/intervene/{CELL}/maps-1.png" in pictures and "report/index.html" in files
+    assert {f"results/probe/{CELL}/{name}.png" for name in ("f1", "exemplars-1", "exemplars-2")} <= pictures
 
 
 def test_stages_agree_with_each_other(finished):
-    train = read(finished / "results/train/mosaic-timm-topk/metrics.json")
-    config = read(finished / "data/sae/mosaic-timm-topk/sae/config.json")
-    assert config["metrics"] == train and config["layer"] == 4
-    assert train["val"]["nmse"] < 1 and train["val"]["l0"] <= 8
-    frontier = read(finished / "results/train/mosaic-timm-topk/frontier.json")
-    assert [point["l0"] <= k for point, k in zip(frontier, (8, 4), strict=True)] == [True, True]
-    classes = read(finished / "results/probe/mosaic-timm-topk/classes.json")
-    outcome = read(finished / "results/intervene/mosaic-timm-topk/outcome.json")
-    assert set(outcome["controls"]) == {row["name"] for row in classes}
-    assert not set(outcome["controls"].values()) & {row["latent"] for row in classes}
+    scores = read(finished / f"results/evaluate/{CELL}/metrics.json")
+    head = read(finished / f"results/head/{STORE}/metrics.json")
+    assert scores["val"]["nmse"] < 1 and scores["val"]["l0"] <= 8
+    # Fidelity asks the head's own question, here of all validation images.
+    assert scores["fidelity"]["original"] == pytest.approx(head["balanced_accuracy"], abs=1e-9)
+    config = read(finished / f"data/sae/{CELL}/config.json")
+    assert config["origin"]["layer"] == 4 and config["origin"]["kinds"] == ["patch"]
+    classes = read(finished / f"results/probe/{CELL}/classes.json")
+    outcome = read(finished / f"results/intervene/{CELL}/outcome.json")
+    assert {row["class"] for row in outcome["classes"]} <= {row["name"] for row in classes}
+    row, scores_of = (
+        read(finished / f"results/{CELL}.json"),
+        read(finished / f"results/probe/{CELL}/metrics.json"),
+    )
+    assert row["nmse"] == pytest.approx(scores["val"]["nmse"], abs=1e-4)
+    assert row["f1"] == pytest.approx(scores_of["f1"], abs=1e-3)
     page = (finished / "report/index.html").read_text()
     for image in finished.glob("report/**/*.png"):
         assert image.relative_to(finished / "report").as_posix() in page
@@ -88,34 +87,61 @@ def test_a_second_study_gives_the_same_bytes(finished, tmp_path):
     assert digest(study(tmp_path), ".") == digest(finished, ".")
 
 
-def test_cells_trained_together_have_the_bytes_of_cells_trained_alone(finished, tmp_path):
-    common = [*TINY, "trainer.steps=30", "trainer.batch_size=128"]
-    together, alone = (beginnings(finished, tmp_path / name) for name in ("together", "alone"))
-    # Options of one SAE are its own: relu's do not reach the cells beside it.
-    relu = ["sae=relu", "sae.d_sae=64", "sae.beside=[{l1: 1}]"]
-    for cwd, overrides in (
-        (together, [*relu, "together=[topk,random]"]),
-        (alone, relu),
-        (alone, ["sae=topk"]),
-        (alone, ["sae=random"]),
-    ):
-        result = run(cwd, "train", *common, *overrides)
-        assert result.returncode == 0, result.stderr
-    assert digest(together, "data/sae", "results") == digest(alone, "data/sae", "results")
-    assert len(digest(together, "data/sae")) == 3 + 3 + 3 + 2
+def test_an_sae_that_waited_has_the_bytes_of_one_trained_alone(finished, tmp_path):
+    common = [*TINY, *LAYER, *QUICK]
+    waiting, alone = (beginnings(finished, tmp_path / name) for name in ("waiting", "alone"))
+    # Options of one SAE are its own: relu's do not reach those that are trained beside it.
+    relu = ["sae=relu", "sae.d_sae=64"]
+    succeed(waiting, "train", *common, *relu, "together=[topk,random]")
+    assert not (waiting / "data/sae/mosaic-timm-L4-topk").exists()
+    said = [succeed(waiting, "train", *common, f"sae={name}") for name in ("topk", "random")]
+    for name, options in (("relu", relu), ("topk", ["sae=topk"]), ("random", ["sae=random"])):
+        succeed(alone, "train", *common, *options)
+        assert name == "relu" or f"train: {name} in " in "".join(said)
+    assert digest(waiting, "data/sae", "results/train") == digest(alone, "data/sae", "results/train")
+    assert len(digest(waiting, "data/sae")) == 3 * 2
+    assert not list(waiting.glob(".scratch/train/*"))
+
+
+def test_a_study_trains_on_one_stream_what_is_still_to_be_trained(finished, tmp_path):
+    cwd, common = beginnings(finished, tmp_path / "cwd"), [*TINY, *LAYER, *QUICK, "together=study"]
+    write_grid(cwd, saes=["topk", "relu", "pca"])
+    succeed(cwd, "train", *common, "sae=topk")
+    (waits,) = cwd.glob(".scratch/train/*/finished")  # relu; pca is fitted, which needs no stream
+    assert read(waits / "sae" / "config.json")["architecture"] == "ReLU"
+    succeed(cwd, "train", *common, "sae=relu")
+    assert not list(cwd.glob(".scratch/train/*"))
+    succeed(cwd, "train", *common, "sae=topk")  # relu is in its place and is not trained again
+    assert not list(cwd.glob(".scratch/train/*"))
 
 
 def test_a_baseline_goes_through_every_stage(finished, tmp_path):
-    cwd = beginnings(finished, tmp_path)
-    (cwd / "results").mkdir()
-    for made in ("extract", "head"):
-        (cwd / "results" / made).symlink_to(finished / "results" / made)
-    for stage in ("train", "features", "probe", "intervene"):
-        result = run(
-            cwd, stage, "sae=pca", "sae.d_sae=32", *STAGES[stage if stage == "intervene" else "features"]
-        )
-        assert result.returncode == 0 and result.stderr == "", f"{stage}: {result.stderr}"
-    assert read(cwd / "results/train/mosaic-timm-pca/metrics.json")["val"]["nmse"] < 1
-    assert read(cwd / "results/train/mosaic-timm-pca/curve.json") == []
-    report = run(cwd, "report", "study.backbones=[timm]", "study.saes=[pca]")
-    assert report.returncode == 0 and report.stderr == "", report.stderr
+    cwd = beginnings(finished, tmp_path / "cwd")
+    for stage in ("train", "features", "evaluate", "probe", "intervene", "summary"):
+        overrides = [o for o in STAGES[stage] if not o.startswith("sae.")]
+        succeed(cwd, stage, *overrides, "sae=pca", "sae.d_sae=32")
+    cell = "mosaic-timm-L4-pca"
+    assert read(cwd / f"results/evaluate/{cell}/metrics.json")["val"]["nmse"] < 1
+    assert read(cwd / f"results/train/{cell}/curve.json") == []
+    write_grid(cwd, saes=["pca"])
+    succeed(cwd, "report")
+
+
+@pytest.mark.parametrize("kind", ["cls", "meanpool"])
+def test_an_sae_of_another_kind_of_token_goes_through_every_stage(tmp_path, kind):
+    succeed(tmp_path, "extract", *STAGES["extract"], "extract.tokens=[cls,patch,meanpool]")
+    own = [f"+sae.tokens=[{kind}]", f"sae.name={kind}"]
+    succeed(tmp_path, "head", *TINY)
+    for stage in ("train", "features", "evaluate", "probe", "intervene", "summary"):
+        succeed(tmp_path, stage, *STAGES[stage], *own)
+    cell = f"mosaic-timm-L4-{kind}"
+    assert read(tmp_path / f"data/sae/{cell}/config.json")["origin"]["kinds"] == [kind]
+    scores = read(tmp_path / f"results/evaluate/{cell}/metrics.json")
+    assert scores["val"]["n_tokens"] == 12
+    outcome = read(tmp_path / f"results/intervene/{cell}/outcome.json")
+    if kind == "meanpool":  # no token of the model
+        assert scores["fidelity"] is None and "mean patch tokens" in outcome["reason"]
+    else:
+        assert scores["fidelity"] is not None and outcome["points"]
+    write_grid(tmp_path, saes=[kind])
+    succeed(tmp_path, "report")

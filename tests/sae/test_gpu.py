@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from saev.sae.objective import objective
-from tests.sae.test_sae import ARCHITECTURES, S, build
+from tests.sae.examples import ARCHITECTURES, S, build
 
 
 @pytest.mark.gpu

@@ -1,5 +1,8 @@
-"""Checkpoints to and from the hub. The upload is kept in a local folder, laid out as the hub's client lays out its cache; the
-download is the client's own."""
+"""Checkpoints to and from the hub.
+
+The upload is kept in a local folder, laid out as the hub's client lays out its cache; the download is the
+client's own.
+"""
 
 import shutil
 from pathlib import Path
@@ -10,9 +13,9 @@ import pytest
 import torch
 from huggingface_hub import constants
 
+from saev.activations import Origin
 from saev.errors import SaevError
 from saev.sae import SAE, TopK, load_sae, push_sae, save_sae
-from saev.sae.formats.checkpoint import load_config
 
 
 @pytest.fixture
@@ -42,7 +45,8 @@ def hub(tmp_path, monkeypatch):
 
 def saved(folder: Path, seed: int) -> SAE:
     sae = SAE(TopK(d_sae=20, k=3), torch.ones(6), 1.5, seed=seed)
-    save_sae(sae, folder, backbone="a_vit", layer=7, metrics={"val": {"nmse": 0.25, "l0": 3.0}})
+    sae.origin = Origin("a_vit", "0123", "64x64 px; 16 patch", 7, ("patch",), "photographs")
+    save_sae(sae, folder, metrics={"val": {"nmse": 0.25, "l0": 3.0}})
     return sae
 
 
@@ -53,7 +57,7 @@ def test_pushed_saes_come_back_by_revision(hub, tmp_path):
     assert torch.equal(load_sae(addresses[0]).encode(x), first.encode(x))
     assert torch.equal(load_sae(addresses[1]).encode(x), second.encode(x))
     assert torch.equal(load_sae("hf://you/sae").encode(x), second.encode(x))
-    assert load_config("hf://you/sae")["layer"] == 7
+    assert load_sae("hf://you/sae").origin == second.origin
     card = next(hub.rglob("README.md")).read_text()
     assert 'load_sae("hf://you/sae")' in card and "| nmse | 0.25 |" in card and "layer 7 of a_vit" in card
 

@@ -11,7 +11,7 @@ import torch.multiprocessing as mp
 from saev.sae import TopK
 from saev.sae.kernels.shards import local_width
 from saev.sae.objective import objective
-from tests.sae.test_sae import ARCHITECTURES, S, build
+from tests.sae.examples import ARCHITECTURES, S, build
 
 
 def shard_of(tensor, shard):
@@ -48,6 +48,7 @@ def work(shard, store, results):
                 got.mse,
                 got.l0,
                 got.fired,
+                dict(sae.named_buffers()),
                 {n: g for (n, _), g in zip(sae.named_parameters(), grads, strict=True)},
             )
         )
@@ -79,16 +80,18 @@ def test_two_shards_have_the_gradients_of_the_whole(shards, case):
         )
     )
     parts = [shards[shard][case] for shard in range(2)]
-    for shard, (loss, mse, l0, fired, own) in enumerate(parts):
+    for shard, (loss, mse, l0, fired, buffers, own) in enumerate(parts):
         torch.testing.assert_close(loss, expected.loss.detach())
         torch.testing.assert_close(mse, expected.mse)
         torch.testing.assert_close(l0, expected.l0)
         assert torch.equal(fired, expected.fired[shard::2])
+        for name, value in whole.named_buffers():  # BatchTopK's threshold among them
+            torch.testing.assert_close(buffers[name], value)
         for name in grads.keys() - {"b_dec"}:
             torch.testing.assert_close(
                 own[name], shard_of(grads[name], shard), msg=lambda m, name=name: f"{name}: {m}"
             )
-    torch.testing.assert_close(parts[0][4]["b_dec"] + parts[1][4]["b_dec"], grads["b_dec"])
+    torch.testing.assert_close(parts[0][-1]["b_dec"] + parts[1][-1]["b_dec"], grads["b_dec"])
 
 
 def test_prefixes_are_divided_evenly():

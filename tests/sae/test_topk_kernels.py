@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from saev.sae.kernels.selection import largest
 
-# Run in a process of its own: Triton decides at import whether it interprets. Ties, infinities and both zeros are among the rows.
+# Run in a process of its own: Triton decides at import whether it interprets. Ties, infinities and both zeros
+# are among the rows.
 INTERPRETED = """
 import torch
 from saev.sae.kernels.triton_topk import topk_columns

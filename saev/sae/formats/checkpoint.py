@@ -1,96 +1,166 @@
 """A trained SAE on disk or on the hub: a folder with `sae.safetensors` and `config.json`."""
 
 import json
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from saev.errors import SaevError
+from saev.errors import SaevError, first_line
 from saev.files import new_directory, write_json
-from saev.sae.architectures import BatchTopK, Gated, JumpReLU, ReLU, TopK
-from saev.sae.baselines import PCA, KMeans, Neurons, RandomDirections, SemiNMF
-from saev.sae.formats.hub import SCHEME, fetch
-from saev.sae.model import SAE
+from saev.sae.formats.hub import SCHEME, fetch, upload
+from saev.sae.model import SAE, Architecture
 
 SCHEMA = 1
-ARCHITECTURES = {
-    kind.__name__: kind
-    for kind in (TopK, BatchTopK, ReLU, JumpReLU, Gated, RandomDirections, Neurons, PCA, KMeans, SemiNMF)
-}
+CONFIG, WEIGHTS = "config.json", "sae.safetensors"
+CARD = """---
+library_name: saev
+tags: [sparse-autoencoder, interpretability, vision]
+---
+# {architecture} SAE on layer {layer} of {backbone}
+
+{d_sae} latents on activations of width {d}.
+
+```python
+from saev.sae import load_sae
+
+sae = load_sae("hf://{repo}")
+f = sae.encode(x)  # raw activations (n, {d}) -> codes (n, {d_sae}); it owns their normalisation
+```
+
+{metrics}
+"""
 
 
 def save_sae(sae: SAE, path: str | Path, **facts: object) -> None:
-    """Write `sae` to the folder `path`, with `facts` (backbone, layer, data, metrics, ...) in its config."""
+    """Write `sae` to the folder `path`, its config with its origin, if known, and `facts` such as metrics."""
     from safetensors.torch import save_file
 
+    origin = {} if sae.origin is None else {"origin": sae.origin.as_dict()}
     config = {
         "schema": SCHEMA,
         "architecture": type(sae.architecture).__name__,
         "options": asdict(sae.architecture),
         "d": sae.d,
         "precision": sae.precision,
+        **origin,
         **facts,
     }
     with new_directory(path) as folder:
         tensors = {key: value.detach().cpu() for key, value in sae.state_dict().items()}
         tensors["W_enc"] = tensors.pop("W_enc_sd").t().contiguous()  # (d, s), as in the formulas
-        save_file(tensors, folder / "sae.safetensors")
-        write_json(folder / "config.json", config)
+        save_file(tensors, folder / WEIGHTS)
+        write_json(folder / CONFIG, config)
+
+
+def load_sae(path: str | Path) -> SAE:
+    """Read a checkpoint folder, or `hf://owner/name` from the hub, in evaluation mode.
+
+    Raises:
+        SaevError: it is missing, damaged, of another schema, or of an architecture that is not imported.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = locate(path)
+    config = load_config(folder)
+    try:
+        architecture = architectures()[config["architecture"]](**config["options"])
+        # bf16 by emulation is slow, and may not be what the training machine had: it is `auto` elsewhere.
+        precision = "fp32" if config["precision"] == "fp32" else "auto"
+        sae = SAE(architecture, torch.zeros(config["d"]), 1.0, precision=precision)
+        sae.origin = _origin(config)
+    except (KeyError, TypeError, RuntimeError) as error:  # an option of a newer version, for one
+        raise SaevError(f"{folder / CONFIG}: not understood by this version: {first_line(error)}") from None
+    except SaevError as error:
+        raise SaevError(f"{folder / CONFIG}: {error}") from None
+    try:
+        tensors = load_file(folder / WEIGHTS)
+        tensors["W_enc_sd"] = tensors.pop("W_enc").t()
+        sae.load_state_dict(tensors)
+    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
+        raise SaevError(
+            f"{folder / WEIGHTS}: does not hold the SAE of its {CONFIG} ({first_line(error)})"
+        ) from None
+    return sae.eval().requires_grad_(False)
+
+
+def push_sae(path: str | Path, repo: str, *, private: bool = False) -> str:
+    """Upload the checkpoint folder `path`, its metrics as a card, to the repository `repo`, made if need be.
+
+    Returns:
+        The address for `load_sae`, with the revision that was made.
+
+    Raises:
+        SaevError: no checkpoint there, or the hub refuses.
+    """
+    load_sae(path)  # nothing damaged is uploaded
+    config = load_config(path)
+    with tempfile.TemporaryDirectory() as folder:
+        for file in (CONFIG, WEIGHTS):
+            Path(folder, file).symlink_to(Path(path, file).resolve())
+        Path(folder, "README.md").write_text(_card(config, repo))
+        return upload(folder, repo, f"Upload a {config['architecture']} SAE", private=private)
 
 
 def locate(source: str | Path) -> Path:
     """The folder of a checkpoint, downloaded if need be."""
-    return fetch(str(source)) if str(source).startswith(SCHEME) else Path(source)
+    return fetch(str(source), [CONFIG, WEIGHTS]) if str(source).startswith(SCHEME) else Path(source)
 
 
 def load_config(path: str | Path) -> dict:
     """The checkpoint's `config.json`. Raises SaevError if there is none, or one of another schema."""
-    file = locate(path) / "config.json"
+    file = locate(path) / CONFIG
     if not file.is_file():
-        raise SaevError(f"{path}: no SAE checkpoint there (no config.json); train one with the train stage")
+        inside = file.parent / "sae"
+        where = f"did you mean {inside}?" if (inside / CONFIG).is_file() else "train one with the train stage"
+        raise SaevError(f"{path}: no SAE checkpoint there (no {CONFIG}); {where}")
     try:
         config = json.loads(file.read_text())
     except ValueError as error:
         raise SaevError(f"{file}: damaged: {error}") from None
     if not isinstance(config, dict):
         raise SaevError(f"{file}: not the config of an SAE")
-    if config.get("schema") != SCHEMA or config.get("architecture") not in ARCHITECTURES:
+    if config.get("schema") != SCHEMA or config.get("architecture") not in architectures():
         raise SaevError(
             f"{file}: schema {config.get('schema')!r}, architecture {config.get('architecture')!r}; "
-            f"this version reads schema {SCHEMA} and {', '.join(ARCHITECTURES)}"
+            f"this version reads schema {SCHEMA} and {', '.join(architectures())}"
         )
     return config
 
 
-def load_layer(path: str | Path) -> int:
-    """The layer that a checkpoint was trained on. Raises SaevError if its config does not say."""
-    config = load_config(path)
-    if not isinstance(config.get("layer"), int):
-        raise SaevError(
-            f"{path}/config.json: does not say on which layer it was trained; give save_sae its layer="
-        )
-    return config["layer"]
+def architectures() -> dict[str, type[Architecture]]:
+    """By name, the architectures that are imported: those of saev.sae, and the caller's own.
+
+    Not a list here, which every new architecture would have to enter; and a checkpoint is not tied to the
+    modules of architectures that are not its own.
+    """
+    kinds = Architecture.__subclasses__()
+    for kind in kinds:  # which grows on the way
+        kinds += kind.__subclasses__()
+    return {kind.__name__: kind for kind in kinds if not kind.__name__.startswith("_")}
 
 
-def load_sae(path: str | Path) -> SAE:
-    """Read a checkpoint folder, or `hf://owner/name` from the hub. Raises SaevError if it is missing, damaged or of another schema."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def _origin(config: dict) -> tuple | None:
+    if "origin" not in config:
+        return None
+    # Late, because stores come with it (zarr), and an SAE by itself needs none.
+    from saev.activations.origin import Origin
 
-    path = locate(path)
-    config = load_config(path)
-    try:
-        architecture = ARCHITECTURES[config["architecture"]](**config["options"])
-        sae = SAE(architecture, torch.zeros(config["d"]), 1.0, precision=config["precision"])
-    except (KeyError, TypeError) as error:  # an option of a newer version, for one
-        raise SaevError(f"{path}/config.json: not understood by this version: {error}") from None
-    try:
-        tensors = load_file(path / "sae.safetensors")
-        tensors["W_enc_sd"] = tensors.pop("W_enc").t()
-        sae.load_state_dict(tensors)
-    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
-        raise SaevError(
-            f"{path}/sae.safetensors: does not hold the SAE of its config.json ({str(error).splitlines()[0]})"
-        ) from None
-    return sae.eval().requires_grad_(False)
+    return Origin.of(config["origin"])
+
+
+def _card(config: dict, repo: str) -> str:
+    measured, origin = config.get("metrics", {}), config.get("origin", config)
+    numbers = measured.get("val", measured)  # the train stage keeps validation and training apart
+    rows = [f"| {name} | {value:.4g} |" for name, value in numbers.items() if isinstance(value, (int, float))]
+    return CARD.format(
+        repo=repo,
+        architecture=config["architecture"],
+        layer=origin.get("layer", "?"),
+        backbone=origin.get("backbone", "?"),
+        d=config["d"],
+        d_sae=config["options"]["d_sae"],
+        metrics="\n".join(["| metric | |", "| --- | --- |", *rows]) if rows else "",
+    )

@@ -13,11 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from saev.errors import SaevError
-from saev.sae.architecture import Architecture
+from saev.errors import SaevError, first_line
 from saev.sae.architectures import BatchTopK, ReLU, TopK
 from saev.sae.formats.sae_lens import assemble
-from saev.sae.model import SAE
+from saev.sae.model import SAE, Architecture
 
 
 def load_osunlp(
@@ -45,7 +44,7 @@ def load_osunlp(
         shapes = {key: tuple(tensors[key].shape) for key in ("W_enc", "b_enc", "W_dec", "b_dec")}
     except Exception as error:
         raise SaevError(
-            f"{source}: not a checkpoint of JSON and a state dict ({str(error).splitlines()[0]})"
+            f"{source}: not a checkpoint of JSON and a state dict ({first_line(error)})"
         ) from None
     d, s = shapes["W_enc"]
     if shapes != {"W_enc": (d, s), "b_enc": (s,), "W_dec": (s, d), "b_dec": (d,)}:
@@ -71,7 +70,7 @@ def _find(source: str) -> Path:
         return Path(hf_hub_download(source, "sae.pt"))
     except Exception as error:
         raise SaevError(
-            f"{source}: neither a file nor a repository with sae.pt ({str(error).splitlines()[0]})"
+            f"{source}: neither a file nor a repository with sae.pt ({first_line(error)})"
         ) from None
 
 
@@ -90,7 +89,8 @@ def _architecture(header: dict, d_sae: int, source: object) -> tuple[Architectur
         options = activation.get("params", activation)
     if schema > 5 or name not in ("Relu", "TopK", "BatchTopK"):
         raise SaevError(
-            f"{source}: schema {schema!r} with activation {name!r}; read are schemas 0 to 5 with Relu, TopK, BatchTopK"
+            f"{source}: schema {schema!r} with activation {name!r}; "
+            f"read are schemas 0 to 5 with Relu, TopK, BatchTopK"
         )
     if name == "Relu":
         return ReLU(d_sae=d_sae), old

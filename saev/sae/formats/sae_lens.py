@@ -17,13 +17,13 @@ from torch import Tensor
 
 from saev.errors import SaevError
 from saev.files import new_directory, write_json
-from saev.sae.architecture import Architecture
 from saev.sae.architectures import BatchTopK, JumpReLU, ReLU, TopK
-from saev.sae.model import SAE
+from saev.sae.model import SAE, Architecture
 
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 VERSION = "6.0.0"
-"""The first SAELens with this format. A folder that names none is taken for an older one, and its metadata dropped."""
+"""The first SAELens with this format. A folder that names none is taken for an older one, and its metadata
+dropped."""
 
 
 def save_sae_lens(sae: SAE, path: str | Path, **metadata: object) -> None:
@@ -40,7 +40,8 @@ def save_sae_lens(sae: SAE, path: str | Path, **metadata: object) -> None:
     architecture = sae.architecture
     if not isinstance(architecture, (TopK, BatchTopK, ReLU, JumpReLU)):
         raise SaevError(
-            f"{path}: SAELens' format is written for TopK, BatchTopK, ReLU and JumpReLU, not {type(architecture).__name__}"
+            f"{path}: SAELens' format is written for TopK, BatchTopK, ReLU and JumpReLU, "
+            f"not {type(architecture).__name__}"
         )
     W_enc, W_dec = sae.W_enc.detach(), sae.W_dec.detach()
     tensors = {
@@ -79,8 +80,8 @@ def save_sae_lens(sae: SAE, path: str | Path, **metadata: object) -> None:
 def load_sae_lens(path: str | Path) -> SAE:
     """Read a folder of SAELens: architectures standard, topk, jumprelu, without input normalisation.
 
-    The SAE gets mean 0 and scale 1, its weights taken as they are. Where a TopK's codes are scaled by the decoder's
-    norms, which is how SAELens trains them, the norms are folded into the encoder.
+    The SAE gets mean 0 and scale 1, its weights taken as they are. Where a TopK's codes are scaled by the
+    decoder's norms, which is how SAELens trains them, the norms are folded into the encoder.
 
     Raises:
         SaevError: no such folder, or options that change the formula and are not supported.
@@ -109,7 +110,8 @@ def load_sae_lens(path: str | Path) -> SAE:
     }
     if config.get("architecture") not in kinds:
         raise SaevError(
-            f"{folder / CONFIG}: architecture is {config.get('architecture')!r}, only {', '.join(kinds)} are read"
+            f"{folder / CONFIG}: architecture is {config.get('architecture')!r}, "
+            f"only {', '.join(kinds)} are read"
         )
     if config.get("rescale_acts_by_decoder_norm", False):
         norms = torch.linalg.vector_norm(tensors["W_dec"].float(), dim=1).clamp(min=1e-8)
@@ -136,7 +138,13 @@ def assemble(
     mean: Tensor | None = None,
     scale: float = 1.0,
 ) -> SAE:
-    """An SAE from W_enc (d, s), b_enc, W_dec (s, d), b_dec of a model whose encoder does, or does not, subtract b_dec."""
+    """An SAE from the tensors W_enc (d, s), b_enc, W_dec (s, d), b_dec of another library.
+
+    Args:
+        subtracts_b_dec: whether that library's encoder takes z - b_dec, or z.
+        extra: values of the architecture's own parameters and buffers; None: as they are.
+        mean, scale: the normalisation z = (x - mean) / scale; mean None: 0.
+    """
     W_enc, b_dec = tensors["W_enc"].float(), tensors["b_dec"].float()
     sae = SAE(architecture, torch.zeros(len(b_dec)) if mean is None else mean, scale)
     with torch.no_grad():

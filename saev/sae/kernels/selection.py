@@ -1,23 +1,19 @@
-"""Which latents take part in a step."""
+"""Which pairs (token, latent) take part in a step."""
 
 from functools import cache
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from saev.machine import distributed
 from saev.sae.kernels.shards import beside_shards
-from saev.sae.kernels.sparse import owners, to_offsets
+from saev.sae.kernels.sparse import Pairs, to_offsets
 
 GROUPED_FROM = 4096
 """Shorter rows take torch.topk a few milliseconds a batch."""
 LONGEST_IN_TRITON = 32768
 """Longer rows do not fit in the registers of one block of threads."""
-
-Pairs = tuple[Int[Tensor, " m"], Int[Tensor, " n_plus_1"]]
-"""(latents, offsets) as in `Codes`."""
 
 
 def select_topk(pre_ns: Float[Tensor, "n s"], k: int, shards: int = 1) -> Pairs:
@@ -26,23 +22,26 @@ def select_topk(pre_ns: Float[Tensor, "n s"], k: int, shards: int = 1) -> Pairs:
     Keeping them makes every bag k long; their value is 0 and so is their gradient. Of a
     dictionary in several shards, those of this shard that are among the k largest of all.
     """
-    latents = largest(pre_ns, min(k, pre_ns.shape[1]))
+    n, s = pre_ns.shape
+    latents = largest(pre_ns, min(k, s))
     if shards == 1:
-        return latents.flatten(), torch.arange(0, latents.numel() + 1, k, device=pre_ns.device)
+        offsets = torch.arange(n + 1, device=pre_ns.device) * latents.shape[1]
+        return Pairs(latents.flatten(), offsets, n, s)
     everyones, first = beside_shards(pre_ns.gather(1, latents))
     winners = everyones.topk(min(k, everyones.shape[1]), dim=1, sorted=False).indices
     kept = torch.zeros_like(everyones, dtype=torch.bool).scatter(1, winners, True)[
         :, first : first + latents.shape[1]
     ]
-    return latents[kept], to_offsets(kept.sum(1))
+    return Pairs(latents[kept], to_offsets(kept.sum(1)), n, s)
 
 
 def largest(pre_ns: Float[Tensor, "n s"], k: int) -> Int[Tensor, "n k"]:
     """The columns of the k largest values of each row, in any order.
 
-    Long rows on the CPU are first reduced to candidates. Of the columns i, i + G, i + 2 G, ... (8 of them) take the largest;
-    the k-th largest of these G maxima is at most the k-th largest of the row, so its k largest are in the groups
-    of the k largest maxima. (1.2 times as fast as torch.topk at 12,288 columns and k = 32, twice at 24,576.)
+    Long rows on the CPU are first reduced to candidates. Of the columns i, i + G, i + 2 G, ... (8 of them)
+    take the largest; the k-th largest of these G maxima is at most the k-th largest of the row, so its k
+    largest are in the groups of the k largest maxima. (1.2 times as fast as torch.topk at 12,288 columns and
+    k = 32, twice at 24,576.)
     """
     n, s = pre_ns.shape
     if k and pre_ns.is_cuda and s <= LONGEST_IN_TRITON and pre_ns.element_size() <= 4 and triton_works():
@@ -75,24 +74,23 @@ def triton_works() -> bool:
 
 def select_above(pre_ns: Float[Tensor, "n s"], threshold: Float[Tensor, "..."] | float) -> Pairs:
     """All pre-activations above a threshold, common to all latents or (s,) one for each."""
+    n, s = pre_ns.shape
     tokens, latents = (pre_ns > threshold).nonzero().unbind(1)
-    return latents, to_offsets(torch.bincount(tokens, minlength=len(pre_ns)))
+    return Pairs(latents, to_offsets(torch.bincount(tokens, minlength=n)), n, s)
 
 
-def select_batch_topk(
-    pre_ns: Float[Tensor, "n s"], k: int, shards: int = 1
-) -> tuple[Pairs, Float[Tensor, ""]]:
-    """The k * n largest positive pre-activations of the batch, over all processes, and the smallest of them.
+def select_batch_topk(pre_ns: Float[Tensor, "n s"], k: int, shards: int = 1) -> Pairs:
+    """The `batch_places` largest positive pre-activations of the batch, over all processes.
 
     The processes hold other tokens, or, if the dictionary is in several shards, other latents.
 
     Where several equal the smallest (bf16 has few values) all of them take part; where there are fewer
-    positive ones than wanted, all of those, and the smallest is 0. A guess from every 61st value (a prime, so that
-    all latents are among them) leaves some hundred thousand candidates to be ranked instead of n * s; one
-    that leaves too few is corrected, so the result is exact.
+    positive ones than places, all of those. A guess from every 61st value (a prime, so that all latents are
+    among them) leaves some hundred thousand candidates to be ranked instead of n * s; one that leaves too few
+    is corrected, so the result is exact.
     """
     n, s = pre_ns.shape
-    wanted = k * n * distributed.world() // shards
+    wanted = batch_places(k, n, shards)
     sample = pre_ns.flatten()[::61][: 2**23].float()
     guess = sample.kthvalue(max(1, round(len(sample) * (1 - 1.25 * k / (s * shards))))).values
     guess = distributed.mean(guess).clamp(min=0)
@@ -104,38 +102,25 @@ def select_batch_topk(
             smallest = ranked.kthvalue(len(ranked) - wanted + 1).values
             places = places[values >= smallest]
             break
-    else:
-        smallest = pre_ns.new_zeros(())
-    return (places % s, to_offsets(torch.bincount(places // s, minlength=n))), smallest
+    return Pairs(places % s, to_offsets(torch.bincount(places // s, minlength=n)), n, s)
 
 
-def group_by_prefix(latents: Tensor, offsets: Tensor, widths: tuple[int, ...]) -> Pairs:
-    """Split every token's codes at the prefix widths, into bags (token, group), for Matryoshka losses.
+def batch_places(k: int, n: int, shards: int = 1) -> int:
+    """How many codes a batch of n tokens in this process, and as many in all others, has at k per token."""
+    return k * n * distributed.world() // shards
+
+
+def group_by_prefix(pairs: Pairs, widths: tuple[int, ...]) -> Pairs:
+    """Split every token's pairs at the prefix widths, into bags (token, group), for Matryoshka losses.
 
     Group g holds the latents from the (g-1)-th width up to the g-th, so the sum of the
     first g bags of a token is its reconstruction from the g-th prefix.
 
     Returns:
-        latents, token by token in ascending order; offsets of the n * len(widths) bags.
+        The pairs token by token, their latents ascending, in n * len(widths) bags.
     """
-    n, groups, tokens = len(offsets) - 1, len(widths), owners(offsets)
-    latents = latents[(tokens * widths[-1] + latents).argsort()]
+    groups, tokens = len(widths), pairs.tokens
+    latents = pairs.latents[(tokens * widths[-1] + pairs.latents).argsort()]
     boundaries = torch.tensor(widths[:-1], device=latents.device)
     bags = tokens * groups + torch.bucketize(latents, boundaries, right=True)
-    return latents, to_offsets(torch.bincount(bags, minlength=n * groups))
-
-
-def pareto_widths(d_sae: int, n: int, seed: int, step: int) -> tuple[int, ...]:
-    """n different prefix widths below d_sae, ascending, and d_sae itself.
-
-    P(width > w) = w^-0.5, cut at d_sae: small prefixes are trained most, and no width is
-    privileged (the random Matryoshka of arXiv 2502.06755's code). A pure function of (seed, step).
-    """
-    rng = np.random.default_rng([seed, step])
-    widths: set[int] = set()
-    while len(widths) < n:
-        # Inverse of the distribution function on [1, d_sae].
-        u = rng.random(n) * (1 - d_sae**-0.5)
-        drawn = np.minimum(((1 - u) ** -2.0).astype(int), d_sae - 1)
-        widths |= set(drawn[: n - len(widths)].tolist())
-    return (*sorted(widths), d_sae)
+    return Pairs(latents, to_offsets(torch.bincount(bags, minlength=pairs.n * groups)), pairs.n, pairs.s)

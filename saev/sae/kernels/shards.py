@@ -1,9 +1,9 @@
 """One dictionary spread over several processes: process r of w holds the latents r, r + w, r + 2 w, ...
 
-Every process sees the same tokens and computes the pre-activations and codes of its own latents. What is exchanged are sums of
-reconstructions (n, d), the values that compete for a place, and the gradient of b_dec (d,): never (n, s) pre-activations,
-nor the weights or gradients of latents. (Interleaved and not in blocks, because with Matryoshka prefixes
-the first latents fire most.)
+Every process sees the same tokens and computes the pre-activations and codes of its own latents. What is
+exchanged are sums of reconstructions (n, d), the values that compete for a place, and the gradient of b_dec
+(d,): never (n, s) pre-activations, nor the weights or gradients of latents. (Interleaved and not in blocks,
+because with Matryoshka prefixes the first latents fire most.)
 
 The sums are what Megatron-LM (Shoeybi et al. 2019, arXiv 1909.08053, section 3) calls g: all processes
 add their parts going forward; going backward each takes the gradient as it is.
@@ -31,7 +31,7 @@ def sum_shards(part: Tensor, shards: int) -> Tensor:
 
 
 def count_shards(part: Tensor, shards: int) -> Tensor:
-    """The same for what has no gradient."""
+    """`sum_shards` of numbers that no gradient goes through, such as counts."""
     return distributed.total(part) if shards > 1 else part
 
 

@@ -11,8 +11,8 @@ The last two are bags over the transposed codes, so one sort by latent serves bo
 (n, s) gradient is ever formed. torch's CSR product is as quick but needs MKL; bags run
 wherever torch does.
 
-`encode` and `decode` carry these gradients; between them an architecture computes its codes
-from its pre-activations as ordinary autograd on the (m,) selected pairs.
+`encoder_product` and `decoder_product` carry these gradients; between them an architecture computes its
+codes from its pre-activations as ordinary autograd on the (m,) selected pairs.
 """
 
 from functools import cached_property
@@ -50,30 +50,37 @@ def to_offsets(counts: Int[Tensor, " n"]) -> Int[Tensor, " n_plus_1"]:
     return F.pad(counts.cumsum(0), (1, 0))
 
 
-class Selection:
-    """The m pairs (token, latent) that take part in a step, bag by bag.
+class Pairs:
+    """m pairs (token, latent) that take part in a step, bag by bag.
 
     Args:
         latents: (m,) which latent.
         offsets: (bags + 1,) where each bag starts; every token has the same number of bags (one, or one per
             Matryoshka group).
-        n: number of tokens. d_sae: number of latents.
+        n: number of tokens. s: number of latents.
     """
 
-    def __init__(self, latents: Int[Tensor, " m"], offsets: Int[Tensor, " bags_plus_1"], n: int, d_sae: int):
-        self.latents, self.offsets, self.n, self.d_sae = latents, offsets, n, d_sae
-        self.bags = owners(offsets)
-        self.tokens = self.bags // ((len(offsets) - 1) // n) if n else self.bags
+    def __init__(self, latents: Int[Tensor, " m"], offsets: Int[Tensor, " bags_plus_1"], n: int, s: int):
+        self.latents, self.offsets, self.n, self.s = latents, offsets, n, s
 
     @cached_property
-    def by_latent(self) -> tuple[Tensor, Tensor]:
-        """The transposed codes: the order that sorts the pairs by latent, and where each latent's pairs start.
+    def bags(self) -> Int[Tensor, " m"]:
+        """The bag of each pair."""
+        return owners(self.offsets)
+
+    @cached_property
+    def tokens(self) -> Int[Tensor, " m"]:
+        """The token of each pair."""
+        return self.bags // ((len(self.offsets) - 1) // self.n) if self.n else self.bags
+
+    @cached_property
+    def by_latent(self) -> tuple[Int[Tensor, " m"], Int[Tensor, " s_plus_1"]]:
+        """The transposed codes: the order that sorts the pairs by latent, and where each latent's begin.
 
         Stable, so that each latent sums its tokens in a fixed order: training is deterministic to the bit.
         """
-        return self.latents.argsort(stable=True), to_offsets(
-            torch.bincount(self.latents, minlength=self.d_sae)
-        )
+        starts = to_offsets(torch.bincount(self.latents, minlength=self.s))
+        return self.latents.argsort(stable=True), starts
 
 
 def bag(
@@ -102,7 +109,7 @@ def bag_weight_gradient(
     return torch.autograd.grad(out, weights, grad_out)[0]
 
 
-class _Encode(torch.autograd.Function):
+class _EncoderProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx, z, W_enc, b_enc, b_dec, pre_ns, pairs):
         ctx.save_for_backward(z, W_enc, b_dec)
@@ -114,12 +121,12 @@ class _Encode(torch.autograd.Function):
         (z, W_enc, b_dec), pairs = ctx.saved_tensors, ctx.pairs
         order, fires = pairs.by_latent
         grad_W_enc = bag(pairs.tokens[order], fires, grad_pre[order], z - b_dec).t()
-        grad_b_enc = grad_pre.new_zeros(pairs.d_sae).index_add_(0, pairs.latents, grad_pre)
+        grad_b_enc = grad_pre.new_zeros(pairs.s).index_add_(0, pairs.latents, grad_pre)
         # Of b_dec only the subtraction from the encoder's input passes here.
         return None, grad_W_enc, grad_b_enc, -(W_enc @ grad_b_enc), None, None
 
 
-class _Decode(torch.autograd.Function):
+class _DecoderProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx, values, W_dec, pairs):
         ctx.save_for_backward(values, W_dec)
@@ -137,23 +144,23 @@ class _Decode(torch.autograd.Function):
         return grad_values, grad_W_dec, None
 
 
-def encode(
+def encoder_product(
     z_nd: Float[Tensor, "n d"],
     W_enc: Float[Tensor, "d s"],
     b_enc: Float[Tensor, " s"],
     b_dec: Float[Tensor, " d"],
     pre_ns: Float[Tensor, "n s"],
-    pairs: Selection,
+    pairs: Pairs,
 ) -> Float[Tensor, " m"]:
     """The pre-activations of the selected pairs, with gradients to W_enc, b_enc and b_dec.
 
     `pre_ns` is (z - b_dec) W_enc + b_enc, computed without a graph.
     """
-    return _Encode.apply(z_nd, W_enc, b_enc, b_dec, pre_ns, pairs)
+    return _EncoderProduct.apply(z_nd, W_enc, b_enc, b_dec, pre_ns, pairs)
 
 
-def decode(
-    values: Float[Tensor, " m"], W_dec: Float[Tensor, "s d"], pairs: Selection
+def decoder_product(
+    values: Float[Tensor, " m"], W_dec: Float[Tensor, "s d"], pairs: Pairs
 ) -> Float[Tensor, "bags d"]:
     """Sum of the decoder rows of each bag, weighted by its values, with gradients to both."""
-    return _Decode.apply(values, W_dec, pairs)
+    return _DecoderProduct.apply(values, W_dec, pairs)

@@ -1,9 +1,10 @@
 """The k largest of each row on a GPU, in one pass over memory.
 
-torch.topk sorts, and on rows of tens of thousands it takes several times as long as the encoder product. Here one block of
-threads keeps a row in registers, finds its k-th largest value bit by bit (count those at or above a candidate; keep the bit if
-there are k of them), and writes down the columns that reach it. Floats are compared as unsigned integers of the same order:
-all bits of the negative ones and the sign of the others are flipped.
+torch.topk sorts, and on rows of tens of thousands it takes several times as long as the encoder product. Here
+one block of threads keeps a row in registers, finds its k-th largest value bit by bit (count those at or
+above a candidate; keep the bit if there are k of them), and writes down the columns that reach it. Floats are
+compared as unsigned integers of the same order: all bits of the negative ones and the sign of the others are
+flipped.
 """
 
 import torch
@@ -38,7 +39,7 @@ def _topk(pre, latents, s, k, BITS: tl.constexpr, BLOCK: tl.constexpr):
 
 
 def topk_columns(pre_ns: Tensor, k: int) -> Tensor:
-    """(n, k) int64: the columns of the k largest values of each row of a float32 or bfloat16 matrix, ascending.
+    """(n, k) int64, ascending: the columns of the k largest values of each row of float32 or bfloat16.
 
     Of equal values at the k-th place those of the lowest columns.
     """

@@ -1,0 +1,49 @@
+"""SAE -> scores: how well it reconstructs, how sparsely, and whether the task survives what it leaves out."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from omegaconf import DictConfig
+
+from pipeline.cell import Cell
+from pipeline.stage import read, stage
+from saev.checks import Options, at_least, check_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Options, section="evaluate"):
+    """What is measured on how much."""
+
+    train_images: Annotated[int, at_least(1)]
+    fidelity_images: Annotated[int, at_least(1)]
+
+
+@stage("evaluate")
+def main(cfg: DictConfig) -> None:
+    from saev.evaluation import measure_fidelity, measure_reconstruction
+    from saev.files import write_json
+    from saev.machine.progress import say
+    from saev.tasks import Continuation
+
+    cell, options, seed = Cell(cfg), read(Evaluation, cfg.evaluate), check_seed(cfg.seed)
+    val, train, device, name = cell.tokens("val"), cell.tokens("train"), cell.machine.device, cfg.sae_dir
+    on_val, density = measure_reconstruction({name: cell.sae}, val, device=device)[name]
+    on_train, _ = measure_reconstruction(
+        {name: cell.sae}, train, n_images=options.train_images, device=device
+    )[name]
+    faithful = None
+    if cell.task and "meanpool" not in val.kinds:  # which is no token of the model
+        val.store.check_backbone(cell.backbone)
+        images = val.store.drawn(options.fidelity_images, seed)
+        model = Continuation.from_store(cell.backbone, cell.task, val.store, val.layer, images, cell.machine)
+        faithful = measure_fidelity(cell.sae, model, val)
+    results = cell.results("evaluate")
+    write_json(results / "density.json", np.asarray(density).tolist())
+    write_json(results / "metrics.json", {"val": on_val, "train": on_train, "fidelity": faithful})
+    recovered = f", {faithful['recovered']:.1%} of the task recovered" if faithful else ""
+    say(f"evaluate: NMSE {on_val['nmse']:.3f} at L0 {on_val['l0']:.1f}{recovered}; in {results}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""The cell in a dozen numbers: what `dvc metrics show` lists and runs are compared by."""
+
+from omegaconf import DictConfig
+
+from pipeline.cell import Cell, read_json
+from pipeline.stage import stage
+
+PLACE = "all"
+"""Where the edits act whose selectivity is quoted: the one place that knows nothing of labels."""
+
+
+@stage("summary")
+def main(cfg: DictConfig) -> None:
+    from saev.files import write_json
+
+    cell = Cell(cfg)
+    scores, probe, edits = (
+        read_json(cell.results(stage) / "metrics.json") for stage in ("evaluate", "probe", "intervene")
+    )
+    arms = {method: places.get(PLACE, {}) for method, places in (edits or {}).items()}
+    controls = [arm["selectivity"] for method, arm in arms.items() if method != "chosen_latent" and arm]
+    write_json(
+        cfg.results.summary,
+        {
+            "l0": round(scores["val"]["l0"], 1),
+            "nmse": round(scores["val"]["nmse"], 4),
+            "dead": round(scores["val"]["dead"], 4),
+            "dense": round(scores["val"]["dense"], 4),
+            "recovered": rounded((scores["fidelity"] or {}).get("recovered")),
+            "f1": rounded(probe["f1"]),
+            "null95": rounded(probe["null_f1_95"]),
+            "ap": rounded(probe["ap"]),
+            "select": rounded(arms.get("chosen_latent", {}).get("selectivity")),
+            "control": rounded(max(controls, default=None)),
+            "oth80": rounded(arms.get("chosen_latent", {}).get("other_at_80")),
+        },
+    )
+
+
+def rounded(value: float | None) -> float | None:
+    """To three places; None stays None."""
+    return None if value is None else round(value, 3)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""A study as the page tells it: stores, their layers, their SAEs, each with its records and pictures."""
+
+from itertools import product
+
+from saev.report.records import Results
+from saev.report.tables import compared, doubts, headline
+
+
+def gather(results: Results, grid: dict[str, list]) -> list[dict]:
+    """Everything that the page says, for each data set and backbone of the grid.
+
+    Args:
+        grid: {data, backbones, layers, saes}, as in conf/study.yaml.
+
+    Raises:
+        SaevError: a file is missing or damaged.
+    """
+    return [
+        _store(results, data, backbone, grid) for data, backbone in product(grid["data"], grid["backbones"])
+    ]
+
+
+def _store(results: Results, data: str, backbone: str, grid: dict[str, list]) -> dict:
+    name = f"{data}-{backbone}"
+    return {
+        "name": name,
+        "data": data,
+        "backbone": backbone,
+        "splits": results.read("extract", name, "metrics.json"),
+        "classes": results.read("extract", name, "classes.json"),
+        "head": results.read("head", name, "metrics.json"),
+        "layers": [
+            {
+                "layer": layer,
+                "folder": f"{name}/L{layer}",
+                "saes": [_sae(results, f"{name}-L{layer}", sae) for sae in grid["saes"]],
+            }
+            for layer in grid["layers"]
+        ],
+    }
+
+
+def _sae(results: Results, tokens: str, name: str) -> dict:
+    cell = f"{tokens}-{name}"
+    scores = results.read("evaluate", cell, "metrics.json")
+    density = results.read("evaluate", cell, "density.json")
+    classes = results.read("probe", cell, "classes.json")
+    outcome = results.read("intervene", cell, "outcome.json")
+    return {
+        "name": name,
+        "curve": results.read("train", cell, "curve.json"),
+        "latents": len(density),
+        "density": density,
+        **scores,
+        "probe": results.read("probe", cell, "metrics.json"),
+        "matches": classes,
+        "doubts": doubts(classes),
+        "strongest": results.read("probe", cell, "latents.json"),
+        "outcome": outcome,
+        "compared": compared(outcome),
+        "headline": headline(outcome),
+        "pictures": _pictures(results, cell, bool(classes), outcome["reason"] is None),
+    }
+
+
+def _pictures(results: Results, cell: str, labelled: bool, edited: bool) -> dict:
+    """The pages of each kind of picture: lists, empty where there is nothing of the kind."""
+    exemplars = results.pages("probe", cell, "exemplars")
+    if labelled and not exemplars:
+        exemplars = [results.picture("probe", cell, "exemplars-1.png")]
+    return {
+        "exemplars": exemplars,
+        "f1": [results.picture("probe", cell, "f1.png")] if labelled else [],
+        "tradeoff": [results.picture("intervene", cell, "tradeoff.png")] if edited else [],
+        "maps": results.pages("intervene", cell, "maps") if edited else [],
+    }

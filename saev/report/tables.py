@@ -1,0 +1,72 @@
+"""What the page says beyond the records: each claim beside its controls, and what speaks against it."""
+
+from collections import defaultdict
+
+from saev.report.bars import by_chance
+from saev.report.outcomes import PLACES, is_control
+
+
+def compared(outcome: dict) -> dict:
+    """The outcome of edits with one column per method, so that the controls stand beside every figure.
+
+    Returns:
+        methods: the claims first. places: each {words, curves, rows}, with the curve of each method, or {},
+        and rows {strength, cells} whose cells are points, or None where a method was not run. tested: how
+        many classes. unmeasured: those that no drawn image shows. steers: whether a code was set below 0.
+    """
+    points, curves = outcome["points"], outcome["curves"]
+    methods = sorted(dict.fromkeys(curve["method"] for curve in curves), key=is_control)
+    at = {(point["place"], point["method"], point["strength"]): point for point in points}
+    strengths = sorted(
+        {point["strength"] for point in points}, key=lambda strength: (abs(strength), strength)
+    )
+    places = []
+    for place in dict.fromkeys(curve["place"] for curve in curves):
+        rows = [
+            {"strength": strength, "cells": [at.get((place, method, strength)) for method in methods]}
+            for strength in strengths
+        ]
+        places.append(
+            {
+                "words": PLACES.get(place, place),
+                "curves": [_curve(curves, place, method) for method in methods],
+                "rows": [row for row in rows if any(row["cells"])],
+            }
+        )
+    images = defaultdict(int)
+    for row in outcome["classes"]:
+        images[row["class"]] = max(images[row["class"]], row["images"])
+    return {
+        "methods": methods,
+        "places": places,
+        "tested": len(images),
+        "unmeasured": [name for name, n in images.items() if not n],
+        "steers": any(strength < 0 for strength in strengths),
+    }
+
+
+def headline(outcome: dict) -> dict | None:
+    """Selectivity of the claim in the first place, and the largest of its controls there; None without."""
+    if not outcome["curves"]:
+        return None
+    place = outcome["curves"][0]["place"]
+    here = [c for c in outcome["curves"] if c["place"] == place and c.get("selectivity") is not None]
+    claim = next((curve["selectivity"] for curve in here if not is_control(curve["method"])), None)
+    controls = [curve["selectivity"] for curve in here if is_control(curve["method"])]
+    return {"place": PLACES.get(place, place), "claim": claim, "control": max(controls, default=None)}
+
+
+def doubts(matches: list[dict]) -> dict:
+    """The classes whose latent is no better than chance, and the latents that several classes share."""
+    sharing = defaultdict(list)
+    for match in matches:
+        sharing[match["latent"]].append(match["name"])
+    return {
+        "chance": [match["name"] for match in matches if by_chance(match)],
+        "shared": {latent: names for latent, names in sharing.items() if len(names) > 1},
+    }
+
+
+def _curve(curves: list[dict], place: str, method: str) -> dict:
+    of = (curve for curve in curves if (curve["place"], curve["method"]) == (place, method))
+    return next(of, {})

@@ -1,0 +1,147 @@
+"""A task: what a model is asked, by a frozen linear map on a readout of its final tokens.
+
+    logits (b, u, c) = readout(final tokens) (b, u, d) @ weight (c, d)^T + bias (c,)
+
+`u` is what the task decides on: every patch of an image, or 1 for the image as a whole. One shape for both
+lets counting, bootstrap and verdicts know nothing of the difference.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from saev.activations import Origin, Store, agree
+from saev.backbones.backbone import Backbone
+from saev.data.sample import IGNORE
+from saev.errors import SaevError
+from saev.files import new_directory, write_json
+
+
+def _patches(backbone: Backbone, final_btd: Tensor) -> Tensor:
+    return final_btd[:, slice(*backbone.tokens["patch"])]
+
+
+def _cls(backbone: Backbone, final_btd: Tensor) -> Tensor:
+    return final_btd[:, :1]
+
+
+def _mean(backbone: Backbone, final_btd: Tensor) -> Tensor:
+    return _patches(backbone, final_btd).mean(1, keepdim=True)
+
+
+def _joint(backbone: Backbone, final_btd: Tensor) -> Tensor:
+    return F.normalize(backbone.output(final_btd), dim=-1)[:, None]
+
+
+READOUTS: dict[str, Callable[[Backbone, Tensor], Tensor]] = {
+    "patches": _patches,
+    "cls": _cls,
+    "mean": _mean,
+    "joint": _joint,
+}
+"""Final normalised tokens (b, t, d) -> (b, u, o): every patch token; the cls token; the mean patch token; the
+model's own output at unit length, which text prompts are compared with."""
+
+
+class Task(nn.Module):
+    """One task of one backbone.
+
+    Attributes:
+        classes: names of the c logits.
+        ignored: indices of classes that count in nothing.
+        readout: one of READOUTS.
+        origin: the backbone whose final tokens it reads, and the data that it was fitted to.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        *,
+        classes: tuple[str, ...],
+        readout: str,
+        origin: Origin,
+        ignored: tuple[int, ...] = (),
+    ):
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+        self.classes, self.readout, self.origin, self.ignored = classes, readout, origin, ignored
+
+    @property
+    def decides_patches(self) -> bool:
+        """Whether u is the patches of an image, and not the image."""
+        return self.readout == "patches"
+
+    def units(self, backbone: Backbone) -> int:
+        """u: how many decisions of each image."""
+        first, last = backbone.tokens["patch"]
+        return last - first if self.decides_patches else 1
+
+    def logits(self, backbone: Backbone, final_btd: Tensor) -> Tensor:
+        """Final normalised tokens (b, t, d) -> logits (b, u, c), in float32."""
+        return READOUTS[self.readout](backbone, final_btd).float() @ self.weight.T + self.bias
+
+    def truth(self, store: Store, images: np.ndarray) -> Tensor:
+        """(b, u) int64 class of each unit, IGNORE where it is unknown or ignored."""
+        labels = store.patch_labels() if self.decides_patches else store.image_labels()[:, None]
+        return torch.from_numpy(without(labels[images], self.ignored)).long()
+
+
+def without(labels: np.ndarray, ignored: tuple[int, ...]) -> np.ndarray:
+    """The labels, IGNORE in place of the ignored classes."""
+    return np.where(np.isin(labels, ignored), np.uint16(IGNORE), labels)
+
+
+def ignored_classes(names: tuple[str, ...], classes: tuple[str, ...], key: str) -> tuple[int, ...]:
+    """Indices of the classes of these names. Raises SaevError, naming the option `key`, if there is no such
+    class."""
+    if unknown := [name for name in names if name not in classes]:
+        raise SaevError(f"{key}: no class is called {unknown[0]!r}; there are {', '.join(classes[:10])}, ...")
+    return tuple(classes.index(name) for name in names)
+
+
+def save_task(task: Task | None, path: str | Path, reason: str = "") -> None:
+    """Write the folder `path`: `head.safetensors` and `config.json`; of no task the `reason` why there is
+    none."""
+    from safetensors.torch import save_file
+
+    with new_directory(path) as folder:
+        if task is None:
+            write_json(folder / "config.json", {"readout": None, "reason": reason})
+            return
+        save_file({key: value.cpu() for key, value in task.state_dict().items()}, folder / "head.safetensors")
+        config = {"readout": task.readout, "classes": list(task.classes), "ignored": list(task.ignored)}
+        write_json(folder / "config.json", {**config, "origin": task.origin.as_dict()})
+
+
+def load_task(path: str | Path, store: Store) -> Task | None:
+    """Read a task of the backbone that recorded `store`; None where the data had no labels to fit one to.
+
+    Raises:
+        SaevError: no task there, or one of another backbone or of other classes.
+    """
+    from safetensors.torch import load_file
+
+    folder = Path(path)
+    if not (folder / "config.json").is_file():
+        raise SaevError(f"{path}: no task there; fit one with the head stage")
+    config = json.loads((folder / "config.json").read_text())
+    if config["readout"] is None:
+        return None
+    origin, classes = Origin.of(config["origin"]), tuple(config["classes"])
+    here = store.origin(store.layers[-1], ("patch",))
+    agree(origin, here, f"the task {path}", str(store.path), but=("layer", "kinds", "data"))
+    if classes != store.classes:
+        raise SaevError(
+            f"{path}: its {len(classes)} classes are not the {len(store.classes)} of {store.path}"
+        )
+    tensors = load_file(folder / "head.safetensors")
+    return Task(
+        **tensors, classes=classes, readout=config["readout"], origin=origin, ignored=tuple(config["ignored"])
+    )

@@ -1,0 +1,132 @@
+"""From activations to SAEs: one run of the training, for any number of members."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from saev.activations.stream import ActivationStream
+from saev.activations.tokens import Tokens
+from saev.checks import check_int
+from saev.errors import SaevError
+from saev.machine.machine import Machine
+from saev.sae.model import SAE, Architecture
+from saev.sae.trained import Trained
+from saev.training.latent_parallel import join_shards
+from saev.training.loop import Loop
+from saev.training.options import Training
+
+
+class Member(NamedTuple):
+    """One SAE to be trained, or baseline to be fitted."""
+
+    name: str
+    architecture: Architecture
+
+
+class Fitted(NamedTuple):
+    """What became of a member."""
+
+    sae: SAE
+    """On the CPU, without gradients."""
+    curve: list[dict[str, float | str]]
+    """Records {step, sae, loss, mse, l0, dead} (SAETraining); empty for a baseline."""
+
+
+def fit(
+    members: Sequence[Member] | Mapping[str, Architecture],
+    tokens: Tokens,
+    *,
+    options: Training,
+    seed: int,
+    machine: Machine,
+    working: Path,
+) -> dict[str, Fitted]:
+    """Train the members on one stream of `tokens`, or fit those that are baselines.
+
+    Each gets, byte for byte, what it would get alone.
+
+    Args:
+        members: under different names.
+        seed: of the initial directions and of the shuffle.
+        working: directory of the checkpoint. If a run dies, the next one with the same `working`
+            continues from it and ends in the same bytes.
+
+    Returns:
+        {name: Fitted} on the first process, {} on the others.
+
+    Raises:
+        SaevError: members of one name; a seed below 0 or above 2^32 - 1; devices that are not there;
+            activations that are all alike, or fewer than the latents that start from them; a loss that is not
+            finite; a checkpoint of another run.
+        OSError: the checkpoint cannot be written.
+    """
+    architectures = _by_name(members)
+    check_int("seed", seed, low=0, high=2**32 - 1)
+    mean, scale = tokens.normalisation()
+    if not 0 < scale < float("inf"):
+        why = f"layer {tokens.layer} has scale {scale}; its activations are all alike, or not numbers"
+        raise SaevError(f"{tokens.path}: {why}")
+    if machine.parallel == "latents":
+        _check_divisible(architectures)
+    loop = Loop(options, machine, working)
+    new = partial(SAE, mean=torch.from_numpy(mean), scale=scale, seed=seed)
+    trained = {
+        name: new(architecture, precision=options.precision, **loop.shard)
+        for name, architecture in architectures.items()
+        if isinstance(architecture, Trained)
+    }
+    for sae in trained.values():
+        initialise(sae, tokens, options.window, seed)
+    stream = partial(
+        ActivationStream, tokens, batch_size=options.batch_size, window=options.window, seed=seed
+    )
+    curves = loop.run(trained, stream) if trained else {}
+    trained = {name: join_shards(sae) for name, sae in trained.items()}
+    if not loop.is_first:
+        return {}
+    fitted = {}
+    for name, architecture in architectures.items():
+        if (sae := trained.get(name)) is None:
+            sae = new(architecture)  # in fp32: a baseline is to be exactly what it is called
+            initialise(sae, tokens, options.window, seed)
+        sae.origin = tokens.origin
+        fitted[name] = Fitted(sae.eval().requires_grad_(False), curves.get(name, []))
+    return fitted
+
+
+def initialise(sae: SAE, tokens: Tokens, window: int, seed: int) -> None:
+    """Show an SAE as many activations as its architecture wants to start from."""
+    architecture, z_md = sae.architecture, torch.zeros(0, sae.d)
+    if architecture.sample_size:
+        available = tokens.n_vectors
+        if available < architecture.d_sae:
+            raise SaevError(
+                f"{tokens.path}: {available} activations are too few to initialise "
+                f"sae.d_sae={architecture.d_sae} latents"
+            )
+        sample = min(available, architecture.sample_size)
+        stream = ActivationStream(tokens, batch_size=sample, window=window, seed=seed)
+        z_md = sae.normalise(next(iter(stream)))
+    architecture.initialise(sae, z_md, seed)
+
+
+def _by_name(members: Sequence[Member] | Mapping[str, Architecture]) -> dict[str, Architecture]:
+    pairs = list(members.items() if isinstance(members, Mapping) else members)
+    architectures = dict(pairs)
+    if len(architectures) < len(pairs):
+        names = ", ".join(name for name, _ in pairs)
+        raise SaevError(f"training: every member needs a name of its own, got {names}")
+    return architectures
+
+
+def _check_divisible(architectures: Mapping[str, Architecture]) -> None:
+    """Raise SaevError for a member whose latents cannot be divided among devices."""
+    for name, architecture in architectures.items():
+        if isinstance(architecture, Trained) and architecture.optimizer == "muon":
+            raise SaevError(
+                f"{name}: sae.optimizer must be adam where machine.parallel is latents, got 'muon', "
+                "which needs whole matrices"
+            )
