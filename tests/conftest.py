@@ -1,5 +1,7 @@
 """Small real things that many tests share: ViTs with random weights, recorded stores, and tasks."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from jaxtyping import install_import_hook
@@ -12,6 +14,7 @@ install_import_hook(
 from saev.activations import Recording, Store, record
 from saev.backbones import Backbone
 from saev.data import Mosaic
+from saev.machine import Machine
 from saev.tasks import Task, TaskOptions, train_task
 from tests.activations.examples import CPU
 
@@ -84,3 +87,15 @@ def task(stores, tiny_vit) -> Task:
 def image_task(stores, tiny_vit) -> Task:
     """Which photograph covers most of the image, by its cls token."""
     return train_task(tiny_vit, stores["train"], 1, TaskOptions(readout="cls"), 0, CPU)
+
+
+@pytest.fixture
+def elsewhere(monkeypatch) -> Iterator[Machine]:
+    """A machine of the pretend device, on which what was not brought there fails as on a GPU."""
+    from tests.machine.pretend import DEVICE, Factories
+
+    machine = Machine(accelerator="cpu", precision="fp32")
+    vars(machine)["device"] = DEVICE
+    monkeypatch.setattr(torch, "inference_mode", torch.no_grad)  # the pretend device knows only this
+    with Factories():
+        yield machine

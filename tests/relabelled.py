@@ -11,7 +11,7 @@ class Relabelled(Store):
 
     Args:
         image: (n_images,) label of each image.
-        patch: (n_images, patches) label of each patch; None: each carries its image's, as where masks are not known.
+        patch: (n_images, patches) label of each patch; None: its image's, as where there are no masks.
         missing: images that could not be decoded.
     """
 

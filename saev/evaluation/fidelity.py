@@ -5,6 +5,7 @@ import torch
 
 from saev.activations import Tokens
 from saev.data.sample import IGNORE
+from saev.errors import SaevError
 from saev.sae.model import SAE
 from saev.tasks import Continuation
 from saev.tasks.heads import balanced_accuracy
@@ -22,9 +23,17 @@ def measure_fidelity(sae: SAE, model: Continuation, tokens: Tokens) -> dict[str,
 
     Args:
         model: continued from images of the store of `tokens`.
+
+    Raises:
+        SaevError: none of these images is labelled.
     """
     images = model.images
     truth_bu = model.task.truth(tokens.store, images)
+    known = truth_bu != IGNORE
+    if not known.any():
+        raise SaevError(
+            f"{tokens.path}: none of the {len(images)} images is labelled, so fidelity has no measure"
+        )
     x_btd = torch.from_numpy(tokens.at(images[:, None], np.arange(tokens.per_image))).float()
     mean_d = torch.from_numpy(tokens.normalisation()[0]).float()
     replaced = {
@@ -33,7 +42,7 @@ def measure_fidelity(sae: SAE, model: Continuation, tokens: Tokens) -> dict[str,
         "mean": mean_d.expand_as(x_btd),
         "zero": torch.zeros_like(x_btd),
     }
-    known, found = truth_bu != IGNORE, {}
+    found = {}
     for name, instead_btd in replaced.items():
         change_btd = torch.zeros_like(model.x_btd)
         change_btd[:, torch.from_numpy(tokens.positions)] = instead_btd - x_btd

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from saev.activations import Tokens
+from saev.errors import SaevError
 from saev.machine import track
 from saev.sae.model import SAE
 
@@ -22,7 +23,7 @@ def measure_reconstruction(
 ) -> dict[str, tuple[dict[str, float], np.ndarray]]:
     """Measure SAEs on the same tokens, all on one pass, with their full dictionaries, in float64.
 
-        NMSE               sum ||x - x_hat||^2 / sum ||x - mean of these tokens||^2
+        NMSE               sum ||x - x_hat||^2 / sum ||x - mean of the split's tokens||^2
         explained variance 1 - NMSE
         L0                 mean number of latents with f > 0
         dead, dense        share of latents that never fire, that fire on more than 1 % of the tokens
@@ -30,10 +31,13 @@ def measure_reconstruction(
 
     Args:
         saes: by the names that errors call them by.
-        n_images: of about so many images, spread over the store; None: of all.
+        n_images: of the first so many images of the store; None: of all.
 
     Returns:
         For each SAE its metrics, and the density (share of tokens on which it fires) of every latent, (s,).
+
+    Raises:
+        SaevError: an SAE was trained on other activations than these, or all of these are the same.
     """
     for name, sae in saes.items():
         sae.check_tokens(tokens, name)
@@ -52,6 +56,8 @@ def measure_reconstruction(
                 codes = sae.codes(x_nd)
                 sse[name] += (x_nd - sae.decode(codes)).double().square().sum().item()
                 fires[name] += torch.bincount(codes.latents, minlength=sae.d_sae)
+    if not sse_mean:
+        raise SaevError(f"{tokens.path}: all tokens are the same, so there is nothing to reconstruct")
     found = {}
     for name, sae in saes.items():
         fired = fires[name].cpu().numpy()
@@ -75,7 +81,7 @@ def _metrics(sae: SAE, nmse: float, fires: np.ndarray, n: int) -> dict[str, floa
 def coherence(W_dec: Tensor, block: int = 4096) -> float:
     """Mean over the rows of the largest cosine with another row, (s, d) -> a number; 0 for a single row.
 
-    Near 1 means that the dictionary says many things twice; random rows of width d have about sqrt(2 ln s / d).
+    Near 1 means that the dictionary says many things twice; random rows have about sqrt(2 ln s / d).
     """
     if len(W_dec) == 1:
         return 0.0

@@ -11,9 +11,12 @@ import scipy.sparse
 import torch
 
 from saev.activations import Origin, Tokens, agree
-from saev.errors import SaevError
+from saev.errors import SaevError, first_line
 from saev.machine import track
 from saev.sae.model import SAE
+
+SMALLEST, LARGEST = 2**-24, 65504.0
+"""Of float16, above 0: a code below the first is stored as it, and fires on disk as it did in the SAE."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +97,14 @@ def encode_tokens(
     device: torch.device | str = "cpu",
     batch_size: int = 4096,
 ) -> None:
-    """Write the codes of all tokens as a safetensors file in CSR form: values float16 (relative error 5e-4;
-    at most 65504), latents uint16 or int32, offsets int64. Its metadata say whose codes of what they are.
+    """Write the codes of all tokens as a safetensors file in CSR form: values float16 (relative error 5e-4),
+    latents uint16 or int32, offsets int64. Its metadata say whose codes of what they are.
 
     Args:
         what: name of the SAE in errors.
 
     Raises:
-        SaevError: the SAE was trained on other activations than these.
+        SaevError: the SAE was trained on other activations than these, or a code is too large for float16.
     """
     from safetensors.numpy import save_file
 
@@ -115,7 +118,10 @@ def encode_tokens(
         n_active = []
         for x_nd in torch.from_numpy(x_btd).reshape(-1, tokens.d).float().split(batch_size):
             codes = sae.codes(x_nd.to(device))
-            values.append(codes.values.half().cpu().numpy())
+            if len(codes.values) and not codes.values.max() <= LARGEST:
+                largest = f"a code of {codes.values.max():.4g} on {tokens.path}"
+                raise SaevError(f"{what}: {largest} is beyond float16 (at most {LARGEST:g})")
+            values.append(codes.values.clamp(min=SMALLEST).half().cpu().numpy())
             latents.append(codes.latents.cpu().numpy().astype(index_type))
             n_active.append(codes.offsets.diff().cpu().numpy())
         counts[images] = np.concatenate(n_active).reshape(len(images), -1)
@@ -132,23 +138,48 @@ def encode_tokens(
 
 
 def load_codes(path: str | Path, tokens: Tokens, sae: SAE) -> Codes:
-    """Read the codes that `sae` has of `tokens`. Raises SaevError if they are missing, or another SAE's or
-    store's."""
-    from safetensors import safe_open
+    """Read the codes that `sae` has of `tokens`.
+
+    Raises:
+        SaevError: they are missing, damaged, or another SAE's or store's.
+    """
+    from safetensors import SafetensorError, safe_open
 
     if not Path(path).is_file():
         raise SaevError(f"{path}: no codes there; write them with the features stage")
-    with safe_open(path, "np") as file:
-        facts = json.loads((file.metadata() or {}).get("saev", "{}"))
-        values, latents, offsets = (file.get_tensor(key) for key in ("values", "latents", "offsets"))
+    try:
+        with safe_open(path, "np") as file:
+            facts = json.loads((file.metadata() or {}).get("saev", "{}"))
+            values, latents, offsets = (file.get_tensor(key) for key in ("values", "latents", "offsets"))
+    except (SafetensorError, ValueError) as error:
+        raise SaevError(f"{path}: damaged ({first_line(error)}); run the features stage again") from None
     if not facts:
         raise SaevError(f"{path}: does not say whose codes these are; run the features stage again")
     agree(Origin.of(facts["origin"]), tokens.origin, f"the codes {path}", str(tokens.path))
     if facts["sae"] != sae.digest():
         whose = f"the codes of SAE {facts['sae']}, not of the one given, {sae.digest()}"
         raise SaevError(f"{path}: {whose}; run the features stage again")
+    shape = (tokens.n_images * tokens.per_image, sae.d_sae)
+    _check_csr(values, latents, offsets, shape, path)
     # int32 indices: scipy would otherwise widen both arrays to int64.
     small = offsets.astype(np.int32) if offsets[-1] < 2**31 else offsets
-    shape = (len(offsets) - 1, facts["d_sae"])
     csr = scipy.sparse.csr_array((values.astype(np.float32), latents.astype(np.int32), small), shape=shape)
-    return Codes(csr, facts["n_images"], tokens.origin, facts["sae"])
+    return Codes(csr, tokens.n_images, tokens.origin, facts["sae"])
+
+
+def _check_csr(
+    values: np.ndarray, latents: np.ndarray, offsets: np.ndarray, shape: tuple[int, int], path: str | Path
+) -> None:
+    """Raise SaevError unless these are a matrix of that shape: scipy would walk out of memory."""
+    n, s = shape
+    right = (
+        len(offsets) == n + 1
+        and offsets[0] == 0
+        and (np.diff(offsets) >= 0).all()
+        and offsets[-1] == len(values) == len(latents)
+        and ((latents >= 0) & (latents < s)).all()
+        and (values > 0).all()
+    )
+    if not right:
+        what = f"do not form codes of {n} units by {s} latents"
+        raise SaevError(f"{path}: damaged: its arrays {what}; run the features stage again")

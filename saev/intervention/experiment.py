@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from saev.activations.origin import shortened
 from saev.checks import Options, at_least, check_choice, check_number
 from saev.errors import SaevError
 from saev.intervention.controls import CONTROLS, similar_latents
@@ -48,6 +49,7 @@ class Arm(Options, section="intervene.arms"):
             raise SaevError("intervene.arms.strengths must name at least one, got []")
         for strength in self.strengths:
             check_number("intervene.arms.strengths", strength, low=-1e6, high=1e6)
+        object.__setattr__(self, "strengths", tuple(map(float, self.strengths)))  # YAML's 0 is an int
 
     @property
     def method(self) -> str:
@@ -82,8 +84,18 @@ class Outcome(NamedTuple):
 
 
 def trials(setup: Setup, chosen: dict[str, int], seed: int) -> list[Trial]:
-    """A trial for each class that is chosen a latent for, {name: latent}, with its control latent."""
+    """A trial for each class that is chosen a latent for, {name: latent}, with its control latent.
+
+    Raises:
+        SaevError: the task has no such class, or the SAE no such latent.
+    """
     classes = setup.model.task.classes
+    for name, latent in chosen.items():
+        if name not in classes or not 0 <= latent < setup.sae.d_sae:
+            there = (
+                f"the SAE has latents 0 to {setup.sae.d_sae - 1}, the task the classes {shortened(classes)}"
+            )
+            raise SaevError(f"latent {latent} cannot be edited to move class {name!r}: {there}")
     similar = similar_latents(list(chosen.values()), setup.train, seed)
     return [
         Trial(setup, classes.index(name), latent, control, seed + i)
@@ -114,7 +126,7 @@ def _changed(setup: Setup, edit: Edit, n_images: int) -> Tensor:
     touched = (edit.amounts_btk[:n_images] != 0).flatten(1).any(1).nonzero().flatten()
     changed_bu = torch.zeros_like(before_bu, dtype=torch.bool)
     after_bu = setup.model.predict(touched, setup.whole(edit.change(touched)))
-    changed_bu[touched] = after_bu != before_bu[touched] if len(touched) else changed_bu[touched]
+    changed_bu[touched] = after_bu != before_bu[touched]
     return changed_bu
 
 

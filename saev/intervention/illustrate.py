@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
 import numpy as np
+import torch
 
-from saev.checks import Options, at_least
+from saev.checks import Options, at_least, check_choice
+from saev.intervention.controls import CONTROLS
 from saev.intervention.experiment import Arm
 from saev.intervention.trial import Trial
 
@@ -19,7 +21,11 @@ class Illustration(Options, section="maps"):
     strength: float = -1.0
     """Of the edit of the chosen latent on every token: times its largest training code."""
     control: str = "random direction"
-    """The control beside it."""
+    """The control beside it, of CONTROLS."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_choice("maps.control", self.control, tuple(CONTROLS))
 
 
 class EditedImage(NamedTuple):
@@ -37,8 +43,8 @@ class EditedImage(NamedTuple):
 
 
 def edited_images(among: list[Trial], options: Illustration) -> list[EditedImage]:
-    """For each trial one image: the class covers about half of it, and the task gets it right before the
-    edit.
+    """For each trial one image that shows the class: it covers about half of it, and the task gets it right
+    before the edit. A class that no image shows is left out.
 
     (An edit can only be seen to work on what was right before; the figures of the experiment use all images.)
     """
@@ -51,7 +57,7 @@ def edited_images(among: list[Trial], options: Illustration) -> list[EditedImage
         if not share.any():
             continue
         right = (setup.before_bu == setup.truth_bu).float().mean(1)
-        i = (right - (share - 0.5).abs() - (share == 0).float()).argmax()[None]
+        i = torch.where(share > 0, right - (share - 0.5).abs(), -torch.inf).argmax()[None]
         after, control = (
             setup.model.predict(i, setup.whole(arm.applied(trial, options.strength).change(i)))[0].numpy()
             for arm in arms

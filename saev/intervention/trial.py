@@ -49,6 +49,16 @@ class Setup:
         everything[:, torch.from_numpy(self.tokens.positions)] = change_btd
         return everything
 
+    def of_tokens(self, says_bu: Tensor) -> Tensor:
+        """(b, t) what is said of the units of each image, said of the tokens that the SAE reads: of a patch
+        that the task decides on what is said of it; of any other token what is said anywhere in its image."""
+        says_bt = says_bu.any(1, keepdim=True).repeat(1, self.tokens.per_image)
+        if self.model.task.decides_patches and "patch" in self.tokens.kinds:
+            first, last = self.tokens.store.spans["patch"]
+            is_patch = (first <= self.tokens.positions) & (self.tokens.positions < last)
+            says_bt[:, torch.from_numpy(is_patch)] = says_bu
+        return says_bt
+
     @cached_property
     def truth_bu(self) -> Tensor:
         """The true class of every unit of the task."""
@@ -86,12 +96,8 @@ class Trial:
     def scene(self, fires_bt: Tensor) -> Scene:
         """What the places of an edit depend on."""
         setup = self.setup
-        predicted_bu = setup.before_bu == self.target
-        if (
-            predicted_bu.shape[1] != fires_bt.shape[1]
-        ):  # the task decides on images, or the SAE reads no patches
-            predicted_bu = predicted_bu.any(1, keepdim=True).expand_as(fires_bt)
-        return Scene(setup.labels_bt == self.target, predicted_bu, fires_bt)
+        predicted_bt = setup.of_tokens(setup.before_bu == self.target)
+        return Scene(setup.labels_bt == self.target, predicted_bt, fires_bt)
 
     @property
     def target_bu(self) -> Tensor:

@@ -22,16 +22,16 @@ def linear_probes(
     whole images face the mean of their tokens' activations.
 
     Returns:
-        `activations`, `codes`, and `majority`: always the most frequent validation concept. None where a
-        split shows fewer than two concepts.
+        `activations`, `codes`, and `majority`: always the most frequent validation concept. None where the
+        training units are not of two concepts at least, or no validation unit shows exactly one.
     """
     rng = np.random.default_rng(seed)
     (y_train, rows), (y_val, test) = (
         (asked.single, np.flatnonzero(asked.single >= 0)) for _, asked, _ in (train, val)
     )
+    rows = np.sort(rng.choice(rows, min(max_tokens, len(rows)), replace=False))
     if len(np.unique(y_train[rows])) < 2 or not len(test):
         return None
-    rows = np.sort(rng.choice(rows, min(max_tokens, len(rows)), replace=False))
 
     def accuracy(x_train: np.ndarray, x_val: np.ndarray, scaler: MaxAbsScaler | StandardScaler) -> float:
         sgd = SGDClassifier(loss="log_loss", average=True, max_iter=10, tol=None, random_state=seed)
@@ -50,4 +50,7 @@ def _activations(split: Split, units: np.ndarray) -> np.ndarray:
     if codes.per_image == tokens.per_image:
         images, positions = np.divmod(units, tokens.per_image)
         return tokens.at(images, positions).astype(np.float32)
-    return np.stack([tokens.at(i, np.arange(tokens.per_image)).mean(0, dtype=np.float32) for i in units])
+    means_id = np.zeros((tokens.n_images, tokens.d), np.float32)
+    for images, x_btd in tokens.chunks():
+        means_id[images] = x_btd.mean(1, dtype=np.float32)
+    return means_id[units]

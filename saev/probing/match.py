@@ -41,8 +41,8 @@ def match_concepts(train: Codes, val: Codes, asked_train: Concepts, asked_val: C
     """For each concept choose (latent, threshold) by training F1 and measure the choice on validation.
 
     The null needs no sampling: "a live latent taken at random" has as its distribution of F1 the F1s of all
-    live latents. Concepts that either split does not show are left out; without a live latent there is
-    nothing to choose.
+    live latents. Concepts that either split does not show are left out; without a latent that is live in
+    training there is nothing to choose.
     """
     counts_train, counts_val = count(train, asked_train), count(val, asked_val)
     table_train, table_val = f1(counts_train), f1(counts_val)
@@ -54,7 +54,7 @@ def match_concepts(train: Codes, val: Codes, asked_train: Concepts, asked_val: C
         f1_train, f1_val = (
             np.take_along_axis(table[:, c], threshold_of[None], 0)[0] for table in (table_train, table_val)
         )
-        s = int(f1_train.argmax())
+        s = int(np.where(live, f1_train, -1).argmax())
         units, truth = asked_val.of(c)
         code = val.column(s)[units]
         scores = {

@@ -7,7 +7,7 @@ from matplotlib.patches import Patch
 
 from saev.report.lettering import fit
 from saev.report.palette import COLOURS
-from saev.report.style import styled
+from saev.report.style import nothing, styled
 
 SHOWN = 40
 """More classes than so many are not all drawn: the better and the worse half of so many are."""
@@ -21,7 +21,7 @@ def f1_bars(rows: list[dict]) -> Figure:
     """
     with styled():
         drawn, title = _drawn(rows)
-        figure = Figure(figsize=(7.6, 1.35 + 0.25 * len(drawn)))
+        figure = Figure(figsize=(7.8, 1.6 + 0.25 * max(len(drawn), 2)), layout="constrained")
         axes = figure.subplots()
         for y, row in enumerate(drawn):
             if row is not None:
@@ -32,7 +32,9 @@ def f1_bars(rows: list[dict]) -> Figure:
         axes.set(xlabel="F1", xlim=(0, max([0.1, *(1.03 * score for score in scores)])))
         axes.set_ylim(len(drawn) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
-        axes.set_title(title)
+        figure.suptitle(title, x=0.012, ha="left", fontsize=11, weight="bold")
+        if not rows:
+            nothing(axes, "no class was matched with a latent")
         axes.tick_params(axis="y", length=0)
         figure.legend(handles=_handles(), loc="outside lower center", ncols=2, fontsize=8)
     return figure

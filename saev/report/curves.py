@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from saev.report.lettering import fit
 from saev.report.palette import distinct
@@ -21,7 +21,7 @@ def loss_curves(points: list[dict]) -> Figure:
         points: records {step, sae, mse, l0}; none where nothing was trained.
     """
     with styled():
-        figure = Figure(figsize=(10, 3.4))
+        figure = Figure(figsize=(10, 3.4), layout="constrained")
         error, count = figure.subplots(1, 2)
         looks = _looks(point["sae"] for point in points)
         for axes, key in ((error, "mse"), (count, "l0")):
@@ -30,11 +30,12 @@ def loss_curves(points: list[dict]) -> Figure:
                 axes.plot(*zip(*of, strict=True), **look, marker="o" if len(of) == 1 else "")
             scale(axes, "y", [point[key] for point in points])
             axes.set(xlabel="step")
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
             if not points:
                 nothing(axes, "nothing was trained here")
         error.set(title="Error of reconstruction in training", ylabel="squared error / variance")
         count.set(title="Active latents in training", ylabel="active latents per token (L0)")
-        _key(figure, looks, list(looks))
+        _key(figure, looks, list(looks), loc="outside right upper", title="SAE", alignment="left")
     return figure
 
 
@@ -45,7 +46,7 @@ def frontier(points: list[dict]) -> Figure:
         points: records {sae, l0, nmse}; several of one SAE are joined.
     """
     with styled():
-        figure = Figure(figsize=(5.6, 3.8))
+        figure = Figure(figsize=(5.6, 3.8), layout="constrained")
         axes = figure.subplots()
         looks = _looks(point["sae"] for point in points)
         lines = {}
@@ -68,19 +69,19 @@ def frontier(points: list[dict]) -> Figure:
 
 
 def density_histogram(densities: dict[str, np.ndarray]) -> Figure:
-    """On which share of the tokens latents fire, one outline per SAE; the legend tells those that never do."""
+    """On which share of the tokens latents fire, one outline per SAE; the legend tells which never do."""
     with styled():
-        figure = Figure(figsize=(6.4, 3.6))
-        axes = figure.subplots()
         looks = _looks(densities)
+        figure = Figure(figsize=(5.6, 3.8 + 0.22 * (len(looks) // 2)), layout="constrained")
+        axes = figure.subplots()
         bins = _bins(np.concatenate([*densities.values(), []]))
         labels = []
         for name, density in densities.items():
             counts, _ = np.histogram(density, bins)
             axes.stairs(counts, bins, linewidth=1.6, **looks[name])
             dead = float((np.asarray(density) == 0).mean()) if len(density) else 0.0
-            labels.append(f"{fit(name, 1.2, 9)} ({100 * dead:.1f} % dead)")
-        axes.set(xscale="log", xlim=(bins[0], 1), ylim=(0, None))
+            labels.append(f"{fit(name, 1.1, 9)} ({100 * dead:.1f} % dead)")
+        axes.set(xscale="log", xlim=(bins[0], 1), ylim=(0, max(axes.get_ylim()[1], 1)))
         axes.xaxis.set_major_locator(LogLocator(numticks=6))
         percent(axes.xaxis)
         axes.axvspan(DENSE_ABOVE, 1, color="#f1f1f1", zorder=0)
@@ -88,15 +89,15 @@ def density_histogram(densities: dict[str, np.ndarray]) -> Figure:
         axes.text(DENSE_ABOVE, 1.01, f" dense: > {100 * DENSE_ABOVE:g} %", **note)
         axes.set_title("How often latents fire", pad=16)
         axes.set(xlabel="share of validation tokens on which a latent fires", ylabel="latents")
-        _key(figure, looks, labels)
+        _key(figure, looks, labels, loc="outside lower left", ncols=2)
     return figure
 
 
 def _bins(densities: np.ndarray) -> np.ndarray:
-    """Eight a decade, from the rarest latent that fires at all to 1."""
+    """From the rarest latent that fires at all to 1; eight a decade, of few latents four."""
     rarest = densities[densities > 0].min(initial=1e-3)
     decades = -int(np.floor(np.log10(rarest)))
-    bins = np.logspace(-decades, 0, 8 * decades + 1)
+    bins = np.logspace(-decades, 0, (8 if len(densities) > 500 else 4) * decades + 1)
     bins[0] = min(bins[0], rarest)  # the logarithm is rounded
     return bins
 
@@ -111,9 +112,8 @@ def _looks(names) -> dict[str, dict]:
     }
 
 
-def _key(figure: Figure, looks: dict[str, dict], labels: list[str]) -> None:
-    """The legend, beside the plots."""
+def _key(figure: Figure, looks: dict[str, dict], labels: list[str], **where) -> None:
+    """The legend, outside the plots."""
     if looks:
         lines = [Line2D([], [], **look) for look in looks.values()]
-        labels = [fit(label, 2.2, 9) for label in labels]
-        figure.legend(lines, labels, loc="outside right upper", title="SAE", fontsize=9, alignment="left")
+        figure.legend(lines, [fit(label, 2.2, 9) for label in labels], fontsize=9, **where)

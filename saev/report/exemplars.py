@@ -73,7 +73,7 @@ class _Layout:
 
 
 def exemplar_pages(rows: list[Exemplars], per_page: int = 12) -> Iterator[Figure]:
-    """The images on which latents fire most, each as the model saw it, and again under the codes of its patches.
+    """The images on which latents fire most, each as the model saw it and again under its patches' codes.
 
     The strongest patch is framed in both and its code written above; colours are shares of the row's largest
     code. Where a row has fewer images than others, white is left.

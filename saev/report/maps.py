@@ -46,8 +46,8 @@ def map_pages(
 ) -> Iterator[Figure]:
     """What a task predicts before an edit, after it, and after its control, image by image.
 
-    On a page every class has one colour and one number, which are no other's. A black outline holds the patches
-    that changed. Of tasks that decide on whole images the predictions are told in words.
+    On a page every class has one colour and one number, which are no other's. A black outline holds the
+    patches that changed. Of tasks that decide on whole images the predictions are told in words.
 
     Args:
         edit: what was done, for the heading.
@@ -55,11 +55,10 @@ def map_pages(
     n_pages = -(-len(rows) // per_page)
     for page in range(n_pages):
         here = rows[page * per_page : (page + 1) * per_page]
-        whole = all(row.before.size == 1 for row in here)
+        draw = _cards if all(row.before.size == 1 for row in here) else _maps
         with styled():
-            yield (_cards if whole else _maps)(
-                here, classes, edit, f" ({page + 1} of {n_pages})" * (n_pages > 1)
-            )
+            figure = draw(here, classes, edit, f" ({page + 1} of {n_pages})" if n_pages > 1 else "")
+        yield figure
 
 
 def _maps(rows: list[EditedMap], classes: Sequence[str], edit: str, page: str) -> Figure:
@@ -70,11 +69,7 @@ def _maps(rows: list[EditedMap], classes: Sequence[str], edit: str, page: str) -
     figure, axes = sheet(width, HEAD + sum(lines))
     _heading(axes, width, edit, page, "outlined: patches of which another class is predicted than before")
     named = [_named(row, classes) for row in rows]
-    order = sum(named, Counter()).most_common()
-    marks = {
-        c: Mark(i + 1, colour)
-        for i, ((c, _), colour) in enumerate(zip(order, distinct(len(order)), strict=True))
-    }
+    marks = _marks(sum(named, Counter()))
     y = HEAD
     for row, own, height, line in zip(rows, named, heights, lines, strict=True):
         axes.text(MARGIN, y + 0.16, fit(f"{row.name}: latent {row.latent}", width / 2, 9.5, "bold"), **_TITLE)
@@ -92,13 +87,20 @@ def _named(row: EditedMap, classes: Sequence[str]) -> Counter:
     """Patches of the classes that get a colour: the edited one and the largest of the three maps together."""
     found = Counter(np.concatenate([row.before, row.after, row.control], axis=None).tolist())
     target = list(classes).index(row.name)
-    largest = [c for c, _ in found.most_common() if c != target][: NAMED - 1]
-    return Counter({c: found[c] for c in (target, *largest)})
+    largest = sorted(found, key=lambda c: (c != target, -found[c], c))[:NAMED]
+    return Counter({c: found[c] for c in largest})
+
+
+def _marks(found: Counter) -> dict[int, Mark]:
+    """A number and a colour for every class of a page; the most frequent get the most different colours."""
+    ranked = sorted(found, key=lambda c: (-found[c], c))
+    colours = enumerate(distinct(len(ranked)), 1)
+    return {c: Mark(number, colour) for c, (number, colour) in zip(ranked, colours, strict=True)}
 
 
 def _heading(axes: Axes, width: float, edit: str, page: str, note: str) -> None:
     axes.text(MARGIN, 0.28, f"Predictions before and after an edit{page}", fontsize=12, weight="bold")
-    told = wrap(drawable(edit), int(12 * (width - 2 * MARGIN)))
+    told = wrap(drawable(f"the latent of the class: {edit}"), int(12 * (width - 2 * MARGIN)))
     for i, line in enumerate([*told[:2], note]):
         axes.text(MARGIN, 0.5 + 0.17 * i, line, fontsize=8.5, color=GREY)
 

@@ -11,7 +11,7 @@ from saev.report.placement import Words
 from saev.report.style import GREY, percent, styled
 
 CHOSEN = "chosen latent"
-"""Methods of this name, or that begin with it ("chosen latent, ablate"), are the claim; all others controls."""
+"""Methods that begin so ("chosen latent, ablate") are the claim; all others are its controls."""
 
 PLACES = {
     "all": "on every token",
@@ -41,7 +41,9 @@ def tradeoff(points: list[dict], curves: list[dict]) -> Figure:
     with styled():
         columns = min(len(places), 3)
         lines = -(-len(places) // columns)
-        figure = Figure(figsize=(max(4.2 * columns, 6), (3.7 + 0.22 * len(looks)) * lines))
+        figure = Figure(
+            figsize=(max(4.2 * columns, 6), (3.7 + 0.22 * len(looks)) * lines), layout="constrained"
+        )
         panels = figure.subplots(lines, columns, sharey=True, squeeze=False)
         for axes in panels.flat[len(places) :]:
             axes.remove()
@@ -49,7 +51,7 @@ def tradeoff(points: list[dict], curves: list[dict]) -> Figure:
         for place, axes in panels.items():
             _panel(axes, place, [point for point in measured if point["place"] == place], looks)
             _key(axes, looks, {curve["method"]: curve for curve in curves if curve["place"] == place})
-        axes.set_ylim(0, 1.06 * max([0.05, *(high for p in measured for high in _span(p, "target"))]))
+        axes.set_ylim(0, 1.06 * max((high for p in measured for high in _span(p, "target")), default=0) or 1)
         figure.draw_without_rendering()  # words go where the finished layout leaves room
         for place, axes in panels.items():
             _strengths(axes, [point for point in measured if point["place"] == place], looks)
@@ -78,7 +80,7 @@ def _panel(axes: Axes, place: str, points: list[dict], looks: dict[str, dict]) -
         line = _line(points, method)
         axes.plot(*line.T, **look, markevery=slice(1, None), zorder=2 + (not is_control(method)))
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=(0, (1, 3)), linewidth=1, scalex=False, scaley=False)
-    axes.set_xlim(0, 1.06 * max([0.01, *(high for p in points for high in _span(p, "other"))]))
+    axes.set_xlim(0, 1.06 * max((high for p in points for high in _span(p, "other")), default=0) or 0.01)
     percent(axes.xaxis)
     percent(axes.yaxis)
     axes.set_title(fit(f"Edited {PLACES.get(place, place)}", 3.6, 11, "bold"))

@@ -24,7 +24,7 @@ def write_report(path: str | Path, **content: object) -> None:
         "percent": percent,
         "fixed": fixed,
         "whole": whole,
-        "strength": strength,
+        "signed": signed,
         "name": name,
         "names": names,
     }
@@ -50,8 +50,8 @@ def whole(value: float) -> str:
     return f"{round(value):,}"
 
 
-def strength(value: float) -> str:
-    """A multiple of a latent's largest code."""
+def signed(value: float) -> str:
+    """A number as short as it can be, below 0 with a minus and not with a hyphen."""
     return f"{value:g}".replace("-", "\N{MINUS SIGN}")
 
 

@@ -56,3 +56,11 @@ def oklab(rgb: np.ndarray) -> np.ndarray:
 def ink(colour: str) -> str:
     """Black or white, whichever is read better on `colour`."""
     return "black" if oklab(np.array(to_rgb(colour)))[0] > 0.62 else "white"
+
+
+def lettered(colour: str) -> str:
+    """`colour`, darkened until words in it are read on white."""
+    rgb = np.array(to_rgb(colour))
+    while oklab(rgb)[0] > 0.6:
+        rgb = 0.9 * rgb
+    return to_hex(rgb)

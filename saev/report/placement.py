@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 
 from saev.report.lettering import width
+from saev.report.palette import lettered
 
 SIZE = 8
 """Of the words, in points."""
@@ -46,6 +47,7 @@ class Words:
         costs = [self._cost(box) + 0.1 * np.hypot(*step) for box, step in zip(boxes, _STEPS, strict=True)]
         best = int(np.argmin(costs))
         self._taken.append(boxes[best])
+        far = np.hypot(*_STEPS[best]) > 9
         label = self._axes.annotate(
             text,
             xy,
@@ -54,7 +56,8 @@ class Words:
             ha=("center", "left", "right")[int(np.sign(_STEPS[best][0]))],
             va=("center_baseline", "bottom", "top")[int(np.sign(_STEPS[best][1]))],
             fontsize=SIZE,
-            color=colour,
+            color=lettered(colour),
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkB": 4} if far else None,
         )
         label.set_in_layout(False)
 
@@ -72,8 +75,8 @@ def _box(corner: np.ndarray, towards: np.ndarray, size: np.ndarray) -> Bbox:
 
 
 def _along(corners: np.ndarray) -> np.ndarray:
-    """Points on a polygon, about two pixels apart."""
-    points = [corners]
+    """Points on a polygon, about two pixels apart; at its corners, where markers are, a heap of them."""
+    points = [np.repeat(corners, 9, axis=0)]
     for a, b in pairwise(corners):
         n = int(np.hypot(*(b - a)) / 2)
         points.append(a + (b - a) * np.linspace(0, 1, n + 1)[:, None])

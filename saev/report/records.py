@@ -19,7 +19,7 @@ class Kind(NamedTuple):
 
 
 class Maybe(NamedTuple):
-    """A shape whose value may be null, or its key absent."""
+    """A shape whose value may be null, or its key absent, which is the same."""
 
     shape: object
 
@@ -41,7 +41,14 @@ _SPLIT = {
     "labelled_patches": Maybe(SHARE),
     "classes": COUNT,
 }
-_SCORES = {"nmse": POSITIVE, "l0": POSITIVE, "dead": SHARE, "dense": SHARE, "coherence": NUMBER, "n_tokens": COUNT}
+_SCORES = {
+    "nmse": POSITIVE,
+    "l0": POSITIVE,
+    "dead": SHARE,
+    "dense": SHARE,
+    "coherence": NUMBER,
+    "n_tokens": COUNT,
+}
 _FIDELITY = {"original": SHARE, "reconstructed": SHARE, "mean": SHARE, "zero": SHARE, "recovered": NUMBER}
 _PROBED = ("f1", "f1_train", "ap", "null_f1", "null_f1_95", "above_null")
 _MATCHED = ("f1", "f1_train", "null_f1", "null_f1_95", "ap", "prevalence")
@@ -115,7 +122,7 @@ class Results:
             raise SaevError(f"{path}: damaged: {first_line(error)}; run the {stage} stage again") from None
         if fault := mismatch(value, SHAPES[stage, file]):
             raise SaevError(f"{path}: {fault}; run the {stage} stage again")
-        return value
+        return filled(value, SHAPES[stage, file])
 
     def picture(self, stage: str, cell: str, name: str) -> Path:
         """A PNG of a stage, which must be there and whole."""
@@ -150,10 +157,25 @@ def mismatch(value: object, shape: object, where: str = "") -> str | None:
             if not isinstance(value, dict):
                 return f"{where or 'it'} must be a record, got {_brief(value)}"
             expected = dict.fromkeys(value, shape["*"]) if "*" in shape else shape
-            absent = [key for key in expected if key not in value and not isinstance(expected[key], Optional)]
+            absent = [key for key in expected if key not in value and not isinstance(expected[key], Maybe)]
             if absent:
                 return f"{_join(where, absent[0])} is missing"
-            return _first(mismatch(value.get(key), inner, _join(where, key)) for key, inner in expected.items())
+            return _first(
+                mismatch(value.get(key), inner, _join(where, key)) for key, inner in expected.items()
+            )
+
+
+def filled(value, shape: object):
+    """`value`, of this shape, with null for the keys that may be absent and are."""
+    match shape:
+        case Maybe(inner):
+            return None if value is None else filled(value, inner)
+        case [inner]:
+            return [filled(item, inner) for item in value]
+        case dict():
+            expected = dict.fromkeys(value, shape["*"]) if "*" in shape else shape
+            return value | {key: filled(value.get(key), inner) for key, inner in expected.items()}
+    return value
 
 
 def _first(faults) -> str | None:

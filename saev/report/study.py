@@ -16,8 +16,7 @@ def gather(results: Results, grid: dict[str, list]) -> list[dict]:
         SaevError: a file is missing or damaged.
     """
     return [
-        _store(results, data, backbone, grid)
-        for data, backbone in product(grid["data"], grid["backbones"])
+        _store(results, data, backbone, grid) for data, backbone in product(grid["data"], grid["backbones"])
     ]
 
 

@@ -1,5 +1,6 @@
 """One look for all figures, whatever the reader's own matplotlib settings are."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +36,8 @@ _STYLE = {
     "grid.linewidth": 0.8,
     "axes.prop_cycle": cycler(color=COLOURS),
     "legend.frameon": False,
-    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.1,
+    "figure.constrained_layout.w_pad": 0.1,
     "text.parse_math": False,  # a class may be called US$ and CA$
 }
 
@@ -47,11 +49,17 @@ def styled() -> Iterator[None]:
     Over the defaults and not over what is set, so that a figure is the same bytes for everybody: a
     matplotlibrc in the working directory or in one's home would change it otherwise.
     """
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
-        matplotlib.rcParams["font.family"] = list(families())
-        yield
+    fonts = logging.getLogger("matplotlib.font_manager")
+    level = fonts.level
+    fonts.setLevel(logging.ERROR)  # it warns that a family of FALLBACKS has no bold
+    try:
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            matplotlib.rcParams.update(_STYLE)
+            matplotlib.rcParams["font.family"] = list(families())
+            yield
+    finally:
+        fonts.setLevel(level)
 
 
 def save(figure: Figure, path: str | Path, dpi: int = 110) -> None:
@@ -71,7 +79,7 @@ def save(figure: Figure, path: str | Path, dpi: int = 110) -> None:
 
 def sheet(width: float, height: float) -> tuple[Figure, Axes]:
     """An empty figure whose only axes measure inches, from its upper left corner."""
-    figure = Figure(figsize=(width, height), layout="none")
+    figure = Figure(figsize=(width, height))
     axes = figure.add_axes((0, 0, 1, 1), autoscale_on=False)
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.axis("off")

@@ -1,4 +1,4 @@
-"""What the page's tables say beyond the records: each claim beside its controls, and what speaks against it."""
+"""What the page says beyond the records: each claim beside its controls, and what speaks against it."""
 
 from collections import defaultdict
 
@@ -10,14 +10,16 @@ def compared(outcome: dict) -> dict:
     """The outcome of edits with one column per method, so that the controls stand beside every figure.
 
     Returns:
-        methods, the claims first. places: for each its name, its words, and its rows {strength, cells}; the cells
-        are points, or null where a method was not run. curves: {place: [curve of each method, or {}]}. unmeasured:
-        the classes that no drawn image shows. steers: whether a code was set below 0.
+        methods: the claims first. places: each {words, curves, rows}, with the curve of each method, or {},
+        and rows {strength, cells} whose cells are points, or None where a method was not run. tested: how
+        many classes. unmeasured: those that no drawn image shows. steers: whether a code was set below 0.
     """
     points, curves = outcome["points"], outcome["curves"]
     methods = sorted(dict.fromkeys(curve["method"] for curve in curves), key=is_control)
     at = {(point["place"], point["method"], point["strength"]): point for point in points}
-    strengths = sorted({point["strength"] for point in points}, key=lambda strength: (abs(strength), strength))
+    strengths = sorted(
+        {point["strength"] for point in points}, key=lambda strength: (abs(strength), strength)
+    )
     places = []
     for place in dict.fromkeys(curve["place"] for curve in curves):
         rows = [
@@ -44,7 +46,7 @@ def compared(outcome: dict) -> dict:
 
 
 def headline(outcome: dict) -> dict | None:
-    """The selectivity of the claim in the first place, and the largest of its controls there; None without."""
+    """Selectivity of the claim in the first place, and the largest of its controls there; None without."""
     if not outcome["curves"]:
         return None
     place = outcome["curves"][0]["place"]

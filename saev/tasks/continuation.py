@@ -64,7 +64,9 @@ class Continuation:
                 with self.machine.autocast():
                     final_btd = self.backbone.suffix(x_btd.to(self.machine.device), self.layer)
                 parts.append(self.task.logits(self.backbone, final_btd.float()).cpu())
-        return torch.cat(parts) if parts else torch.empty(0, 1, len(self.task.classes))
+        if not parts:  # no images, but as many units of each as ever
+            return torch.empty(0, self.task.units(self.backbone), len(self.task.classes))
+        return torch.cat(parts)
 
     def predict(self, images: Tensor | None = None, change_btd: Tensor | None = None) -> Tensor:
         """(b, u) the class with the largest logit."""

@@ -78,6 +78,11 @@ class Task(nn.Module):
         """Whether u is the patches of an image, and not the image."""
         return self.readout == "patches"
 
+    def units(self, backbone: Backbone) -> int:
+        """u: how many decisions of each image."""
+        first, last = backbone.tokens["patch"]
+        return last - first if self.decides_patches else 1
+
     def logits(self, backbone: Backbone, final_btd: Tensor) -> Tensor:
         """Final normalised tokens (b, t, d) -> logits (b, u, c), in float32."""
         return READOUTS[self.readout](backbone, final_btd).float() @ self.weight.T + self.bias

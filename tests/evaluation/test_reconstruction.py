@@ -1,53 +1,122 @@
-"""Measures of an SAE against their formulas, over all tokens at once."""
+"""Metrics of SAEs against dense float64."""
+
+import copy
 
 import numpy as np
 import pytest
 import torch
 
+from saev.data import Mosaic
+from saev.errors import SaevError
 from saev.evaluation import measure_reconstruction
-from saev.evaluation.reconstruction import coherence
+from saev.evaluation.reconstruction import DENSE_ABOVE, coherence
 from saev.sae import SAE, ReLU, TopK
-
-ARCHITECTURES = {"topk": TopK(d_sae=40, k=5), "relu": ReLU(d_sae=32), "one": TopK(d_sae=40, k=1)}
-
-
-@pytest.fixture
-def tokens(stores):
-    return stores["val"].tokens(2)
+from tests.activations.examples import MISSING, SPANS, Damaged, make
 
 
-@pytest.fixture
-def saes(tokens):
+@pytest.fixture(scope="module")
+def store(registers, tmp_path_factory):
+    """20 scenes with every kind of token, without the images MISSING."""
+    images = Damaged(MISSING, split="train", n=20, size=84)
+    return make(registers, tmp_path_factory.mktemp("acts"), images, corrupt="missing", tokens=list(SPANS))
+
+
+def saes_of(tokens):
+    """A sparse one, and one with biases that make latents dead and dense."""
     mean, scale = tokens.normalisation()
-    return {name: SAE(one, torch.from_numpy(mean), scale) for name, one in ARCHITECTURES.items()}
+    sparse, biased = (
+        SAE(made, torch.from_numpy(mean) + 0.1, 1.1 * scale, seed=i).requires_grad_(False)
+        for i, made in enumerate((TopK(d_sae=40, k=3), ReLU(d_sae=30)))
+    )
+    biased.b_enc.copy_(torch.linspace(-30, 10, 30))
+    return {"sparse": sparse, "biased": biased}
 
 
-def test_measures_are_their_formulas(tokens, saes):
-    sae = saes["topk"]
-    x = torch.from_numpy(tokens.store.acts(2)[:, 1:]).reshape(-1, 24).float()
-    f, x_hat = sae.encode(x), sae(x)
-    metrics, density = measure_reconstruction({"topk": sae}, tokens, batch_size=50)["topk"]
-    nmse = ((x - x_hat).double() ** 2).sum() / ((x.double() - x.double().mean(0)) ** 2).sum()
-    assert metrics["nmse"] == pytest.approx(nmse.item(), rel=1e-6)
-    assert metrics["explained_variance"] == pytest.approx(1 - nmse.item(), rel=1e-6)
-    assert metrics["l0"] == pytest.approx((f > 0).sum(1).double().mean().item())
-    np.testing.assert_allclose(density, (f > 0).double().mean(0).numpy())
-    assert metrics["dead"] == pytest.approx((density == 0).mean())
-    assert metrics["dense"] == pytest.approx((density > 0.01).mean())
-    cosines = sae.W_dec @ sae.W_dec.T - 2 * torch.eye(40)
-    assert metrics["coherence"] == pytest.approx(cosines.max(1).values.mean().item(), rel=1e-5)
-    assert coherence(sae.W_dec, block=7) == pytest.approx(metrics["coherence"], rel=1e-5)
-
-
-def test_saes_measured_together_are_measured_as_alone(tokens, saes):
-    together = measure_reconstruction(saes, tokens)
+@pytest.mark.parametrize(
+    ("kinds", "n_images"), [(("patch",), None), (("cls", "register"), None), (("patch",), 10)]
+)
+def test_metrics_are_the_formulas(store, kinds, n_images):
+    tokens = store.tokens(1, kinds)
+    saes = saes_of(tokens)
+    columns = np.concatenate([np.arange(*SPANS[kind]) for kind in kinds])
+    acts = store.acts(1)[:][:, columns].astype(np.float32)
+    x = acts[np.setdiff1d(np.arange(20)[:n_images], MISSING)].reshape(-1, 24)
+    mean = acts[np.setdiff1d(np.arange(20), MISSING)].reshape(-1, 24).mean(0, dtype=np.float64)
+    found = measure_reconstruction(saes, tokens, n_images=n_images, batch_size=37)
     for name, sae in saes.items():
-        metrics, density = measure_reconstruction({name: sae}, tokens)[name]
-        assert metrics == together[name][0] and np.array_equal(density, together[name][1])
+        metrics, density = found[name]
+        f = sae.encode(torch.from_numpy(x)).double().numpy()
+        W_dec, b_dec = sae.W_dec.double().numpy(), sae.b_dec.double().numpy()
+        x_hat = float(sae.scale) * (f @ W_dec + b_dec) + sae.mean.double().numpy()
+        nmse = np.square(x - x_hat).sum() / np.square(x - mean).sum()
+        share = (f > 0).mean(0)
+        unit = W_dec / np.linalg.norm(W_dec, axis=1, keepdims=True)
+        cosines = unit @ unit.T - 2 * np.eye(len(unit))
+        np.testing.assert_allclose(density, share)
+        assert metrics == pytest.approx(
+            {
+                "nmse": nmse,
+                "explained_variance": 1 - nmse,
+                "l0": (f > 0).sum(1).mean(),
+                "dead": (share == 0).mean(),
+                "dense": (share > DENSE_ABOVE).mean(),
+                "coherence": cosines.max(1).mean(),
+                "n_tokens": len(x),
+            },
+            rel=1e-5,
+        )
+    dead, dense = (found["biased"][0][name] for name in ("dead", "dense"))
+    assert 0 < dead < 1 and 0 < dense < 1
 
 
-def test_predicting_the_mean_has_nmse_one(tokens, saes):
-    with torch.no_grad():
-        saes["one"].b_enc.fill_(-1e6)
-    found = measure_reconstruction({"one": saes["one"]}, tokens)["one"]
-    assert found[0]["nmse"] == pytest.approx(1, abs=1e-6)
+def test_a_perfect_and_an_empty_sae(store):
+    tokens = store.tokens(1)
+    mean, scale = tokens.normalisation()
+    perfect, empty = (SAE(TopK(d_sae=48, k=48), torch.from_numpy(mean), scale) for _ in range(2))
+    perfect.point(torch.cat([torch.eye(24), -torch.eye(24)]))  # f = (z, -z) as positive parts
+    torch.nn.init.constant_(empty.b_enc, -1e6)  # says the mean
+    found = measure_reconstruction({"perfect": perfect, "empty": empty}, tokens)
+    assert found["perfect"][0]["nmse"] == pytest.approx(0, abs=1e-9)
+    assert found["empty"][0]["nmse"] == pytest.approx(1) and found["empty"][0]["l0"] == 0
+
+
+def test_an_sae_of_other_activations_is_refused(store):
+    wrong = saes_of(store.tokens(1))["sparse"]
+    wrong.origin = store.tokens(1).origin
+    with pytest.raises(SaevError, match=r"^mine: kinds \('patch',\), but .* has kinds \('cls',\)"):
+        measure_reconstruction({"mine": wrong}, store.tokens(1, ("cls",)))
+
+
+def test_tokens_that_are_all_the_same_are_one_line(registers, tmp_path):
+    class Same(Mosaic):
+        def __getitem__(self, i):
+            return super().__getitem__(0)
+
+    tokens = make(registers, tmp_path, Same(split="train", n=3, size=84), tokens=["cls"]).tokens(1, ["cls"])
+    sae = SAE(TopK(d_sae=4, k=1), torch.zeros(24), 1.0)
+    with pytest.raises(SaevError, match=f"^{tokens.path}: all tokens are the same, so there is nothing"):
+        measure_reconstruction({"mine": sae}, tokens)
+
+
+def test_on_another_device(store, elsewhere):
+    tokens = store.tokens(1)
+    saes = saes_of(tokens)
+    expected = measure_reconstruction(copy.deepcopy(saes), tokens)
+    found = measure_reconstruction(saes, tokens, device=elsewhere.device)
+    for name, (metrics, density) in found.items():
+        assert metrics == pytest.approx(expected[name][0], rel=1e-5)
+        np.testing.assert_allclose(density, expected[name][1])
+        assert saes[name].W_dec.device.type == "cpu"  # brought back
+
+
+@pytest.mark.parametrize("block", [1, 3, 7, 100])
+def test_coherence_is_the_mean_largest_cosine(block):
+    rows = torch.randn(7, 4) * torch.arange(1, 8)[:, None]  # of any length
+    expected = [
+        max(float(torch.cosine_similarity(rows[i], rows[j], dim=0)) for j in range(7) if j != i)
+        for i in range(7)
+    ]
+    assert coherence(rows, block) == pytest.approx(np.mean(expected), rel=1e-5)
+    assert coherence(torch.eye(3)) == pytest.approx(0)
+    assert coherence(torch.ones(2, 3)) == pytest.approx(1)
+    assert coherence(torch.ones(1, 3)) == 0

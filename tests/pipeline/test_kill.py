@@ -1,4 +1,5 @@
-"""Real processes, killed with -9 in the middle, then run again: the outputs must be those of an undisturbed run."""
+"""Real processes, killed with -9 in the middle, then run again: the outputs must be those of an undisturbed
+run."""
 
 import signal
 import subprocess

@@ -1,5 +1,7 @@
 """Fitted tasks against scikit-learn, and their figures against its metrics."""
 
+import copy
+
 import numpy as np
 import pytest
 import timm
@@ -62,9 +64,11 @@ three_of_four = of_patches(lambda old: np.array([0, 1, 3, 3])[old % 4], ("a", "b
 two_of_three = of_patches(lambda old: np.where(old < 5, 0, 2), ("a", "never", "c"))
 
 
-@pytest.mark.parametrize("relabel", [lambda store: store, three_of_four, two_of_three])
+@pytest.mark.parametrize(
+    "relabel", [lambda store: store, three_of_four, two_of_three], ids=["sixteen", "three", "two"]
+)
 def test_a_task_on_patches_is_logistic_regression(stores, tiny_vit, relabel):
-    """Multinomial, or with two classes binary. Of a class that training lacks there is no prediction at all."""
+    """Multinomial, or with two classes binary; a class that training lacks is never predicted."""
     train = relabel(stores["train"])
     task = fitted(tiny_vit, train, **EVERYTHING)
     labels, x_nd = train.patch_labels().ravel(), finals(tiny_vit, train)[:, 1:].flatten(0, 1)
@@ -162,6 +166,15 @@ def test_a_task_depends_on_its_seed_alone(stores, tiny_vit):
         train_task(tiny_vit, stores["train"], 1, options, seed, CPU).weight for seed in (0, 0, 1)
     )
     assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_on_another_device(stores, tiny_vit, task, elsewhere):
+    moved = copy.deepcopy(tiny_vit)
+    there = train_task(moved, stores["train"], 1, TaskOptions(), 0, elsewhere)
+    assert next(moved.parameters()).device == elsewhere.device and there.weight.device.type == "cpu"
+    torch.testing.assert_close(there.weight, task.weight, rtol=0.01, atol=0.01)
+    figures = evaluate_task(there, moved, stores["val"], 1, elsewhere)
+    assert figures == pytest.approx(evaluate_task(there, tiny_vit, stores["val"], 1, CPU), abs=0.02)
 
 
 @pytest.mark.parametrize("name", ["task", "image_task"])

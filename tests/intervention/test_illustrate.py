@@ -1,0 +1,70 @@
+"""The edits that are kept to look at."""
+
+import numpy as np
+import pytest
+
+from saev.errors import SaevError
+from saev.intervention import Arm, Illustration, edited_images
+from saev.intervention.trial import Trial
+from tests.intervention.examples import commonest, liveliest
+
+
+def trials_of(setup, targets):
+    latents = liveliest(setup, len(targets) + 1)
+    return [
+        Trial(setup, c, s, latents[-1], seed=i)
+        for i, (c, s) in enumerate(zip(targets, latents, strict=False))
+    ]
+
+
+@pytest.mark.parametrize("name", ["setup", "setup_of_images", "setup_of_cls"])
+@pytest.mark.parametrize("control", ["random direction", "random latent"])
+def test_each_class_is_shown_in_an_image_before_and_after_the_edit_and_its_control(name, control, request):
+    setup = request.getfixturevalue(name)
+    among = trials_of(setup, commonest(setup, 3))
+    found = edited_images(among, Illustration(strength=-4.0, control=control))
+    assert [image.name for image in found] == [setup.model.task.classes[trial.target] for trial in among]
+    numbers, truth = setup.model.images.tolist(), setup.truth_bu
+    for trial, edited in zip(among, found, strict=True):
+        i = numbers.index(edited.image)
+        assert (truth[i] == trial.target).any() and edited.latent == trial.latent
+        changes = [
+            Arm(place="all", strengths=(-4.0,), images=1, control=c).applied(trial, -4.0).change()
+            for c in (None, control)
+        ]
+        for shown, change in zip((edited.after, edited.control), changes, strict=True):
+            expected = setup.model.predict(change_btd=setup.whole(change))[i]
+            np.testing.assert_array_equal(shown, expected)
+        np.testing.assert_array_equal(edited.before, setup.before_bu[i])
+
+
+def test_the_image_shows_the_class_in_about_half_of_it_and_right(setup):
+    """Of all images none is better in both."""
+    for trial, edited in zip(
+        among := trials_of(setup, commonest(setup, 4)), edited_images(among, Illustration()), strict=True
+    ):
+        share = (setup.truth_bu == trial.target).float().mean(1)
+        right = (setup.before_bu == setup.truth_bu).float().mean(1)
+        i = setup.model.images.tolist().index(edited.image)
+        better = (right > right[i]) & ((share - 0.5).abs() < (share[i] - 0.5).abs()) & (share > 0)
+        assert share[i] > 0 and not better.any()
+
+
+def test_a_class_that_no_image_shows_is_left_out(setup_of_images):
+    shown = setup_of_images.truth_bu.unique().tolist()
+    absent = next(c for c in range(16) if c not in shown)
+    found = edited_images(trials_of(setup_of_images, [absent, shown[0]]), Illustration())
+    assert [image.name for image in found] == [setup_of_images.model.task.classes[shown[0]]]
+
+
+@pytest.mark.parametrize(
+    ("option", "line"),
+    [
+        ({"control": "nobody"}, "maps.control must be one of random latent, random direction, got 'nobody'"),
+        ({"classes": -1}, "maps.classes must be an integer >= 0, got -1"),
+        ({"strength": float("nan")}, "maps.strength must be a number, got nan"),
+    ],
+)
+def test_bad_options_are_named_and_echoed(option, line):
+    with pytest.raises(SaevError, match=f"^{line}$"):
+        Illustration(**option)

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.patches import StepPatch
+
+from saev.report import density_histogram, frontier, loss_curves, save
+from tests.report.looking import boxes, overlap, settled
+
+SAES = [f"sae {i}" for i in range(10)]
+
+
+def curve(names):
+    return [{"step": s, "sae": n, "mse": 1 / (s + 1), "l0": 9.0 + s} for n in names for s in range(4)]
+
+
+def one_look_each(lines) -> bool:
+    return len({(line.get_color(), line.get_linestyle()) for line in lines}) == len(lines)
+
+
+@pytest.mark.parametrize("names", [[], SAES[:1], SAES])
+def test_loss_is_drawn_for_every_sae(names, tmp_path):
+    figure = loss_curves(curve(names))
+    error, count = figure.axes
+    for axes, key in ((error, "mse"), (count, "l0")):
+        lines = {tuple(line.get_ydata()) for line in axes.lines}
+        assert lines == ({tuple(p[key] for p in curve(SAES[:1]))} if names else set())
+        assert len(axes.lines) == len(names) and one_look_each(axes.lines)
+        assert axes.get_title(loc="left") and axes.get_xlabel() and axes.get_ylabel()
+    labels = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    assert labels == names
+    save(figure, tmp_path / "a.png")
+
+
+def test_titles_claim_no_results():
+    figures = loss_curves(curve("a")), frontier([{"sae": "a", "l0": 3, "nmse": 9.0}]), density_histogram({})
+    for axes in (axes for figure in figures for axes in figure.axes):
+        assert not {"falls", "settle", "costs", "rare", "most"} & set(
+            axes.get_title(loc="left").lower().split()
+        )
+
+
+@pytest.mark.parametrize("n", [1, 10])
+def test_frontier_shows_every_sae_under_its_name(n, tmp_path):
+    points = [
+        {"sae": name, "l0": 30 + i % 3, "nmse": 0.2 + 0.01 * (i // 3)} for i, name in enumerate(SAES[:n])
+    ]
+    figure = frontier(points)
+    (axes,) = figure.axes
+    drawn = {tuple(line.get_xydata()[0]) for line in axes.lines}
+    assert drawn == {(p["l0"], p["nmse"]) for p in points}
+    assert {text.get_text() for text in axes.texts} == set(SAES[:n])
+    save(figure, tmp_path / "a.png")
+    assert not overlap(boxes(settled(figure).axes[0].texts))
+
+
+def test_a_dead_sae_is_on_the_frontier():
+    (axes,) = frontier([{"sae": "dead", "l0": 0, "nmse": 1.0}]).axes
+    assert axes.get_ylim()[1] > 1 and axes.get_xlim()[1] > 0
+
+
+shares = st.lists(st.one_of(st.just(0.0), st.floats(1e-9, 1)), max_size=50)
+
+
+@settings(deadline=None)
+@given(st.lists(shares, max_size=3))
+def test_every_latent_that_fires_is_counted(lists):
+    densities = {f"sae {i}": np.array(of) for i, of in enumerate(lists)}
+    (axes,) = density_histogram(densities).axes
+    counts = [patch.get_data().values.sum() for patch in axes.patches if isinstance(patch, StepPatch)]
+    assert counts == [(of > 0).sum() for of in densities.values()]
+
+
+def test_dead_latents_are_told_and_dense_ones_marked(tmp_path):
+    figure = density_histogram(
+        {"half": np.array([0, 0, 0.5, 1.0]), "dead": np.zeros(4), "x": np.full(4, 0.1)}
+    )
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["half (50.0 % dead)", "dead (100.0 % dead)", "x (0.0 % dead)"]
+    assert "dense" in figure.axes[0].texts[0].get_text()
+    save(figure, tmp_path / "a.png")

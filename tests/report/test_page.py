@@ -1,0 +1,164 @@
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from saev.report import Results, gather, write_report
+from saev.report.page import fixed, name, names, percent, signed, whole
+from tests.report.studies import write_study
+from tests.report.test_lettering import ODD
+
+EMPTY = {"meta", "img", "br", "link"}
+
+
+class Page(HTMLParser):
+    """Tags with their attributes and the tags they are in, and the text of a page; badly nested tags fail."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict, list[str]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs), list(self.open)))
+        self.text += " " * (tag in ("td", "th"))
+        if tag not in EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.text += data
+
+    def all(self, tag: str) -> list[dict]:
+        return [attributes for t, attributes, _ in self.tags if t == tag]
+
+    @property
+    def words(self) -> str:
+        return " ".join(self.text.split())
+
+
+def page(tmp_path, **study) -> Page:
+    stores = gather(Results(tmp_path), write_study(tmp_path, **study))
+    write_report(tmp_path / "index.html", stores=stores)
+    return Page((tmp_path / "index.html").read_text(encoding="utf-8"))
+
+
+STUDIES = {
+    "patches": {},
+    "images": {"labelled": "images"},
+    "unlabelled": {"labelled": None},
+    "one class": {"classes": ("cat",)},
+    "many": {"data": ("a", "b"), "backbones": ("v", "w"), "layers": (-2, 4), "saes": tuple("abcdefghij")},
+    "odd names": {"classes": ODD},
+    "150 classes": {"classes": tuple(f"class {i}" for i in range(150))},
+}
+
+
+@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
+def test_any_study_is_one_sound_page(tmp_path, study):
+    made = page(tmp_path, **study)
+    ids = [attributes["id"] for _, attributes, _ in made.tags if "id" in attributes]
+    links = [a["href"] for a in made.all("a")]
+    assert len(ids) == len(set(ids)) and links and all(link[:1] == "#" and link[1:] in ids for link in links)
+    assert all(img["alt"] and img["loading"] == "lazy" and "://" not in img["src"] for img in made.all("img"))
+    assert all("http" not in str(attributes) for _, attributes, _ in made.tags)  # nothing from elsewhere
+    assert not made.all("script") and not made.all("link")
+    numbers = re.findall(r'class="number">([\d.]+)<', (tmp_path / "index.html").read_text())
+    assert len(numbers) == len(set(numbers)) and numbers[:3] == ["1", "1.1", "1.1.1"]
+    assert "None" not in made.text and "nan" not in made.words.split()
+    # What is wider than a telephone scrolls by itself.
+    html = (tmp_path / "index.html").read_text()
+    assert len(made.all("table")) == len(re.findall(r'<div class="scroll"><table', html))
+    write_report(tmp_path / "again.html", stores=gather(Results(tmp_path), write_study(tmp_path, **study)))
+    assert (tmp_path / "again.html").read_text() == html
+
+
+def test_the_page_is_headed_by_what_the_study_is(tmp_path):
+    words = page(tmp_path).words
+    head, _, rest = words.partition("Contents")
+    for fact in (
+        "birds in vit",
+        "layer 10",
+        "2 sparse autoencoders",
+        "90",
+        "30",
+        "topk",
+        "relu",
+        "64",
+        "31.5",
+        "0.123",
+    ):
+        assert fact in head
+    for number in ("77.7 %", "85.7 %", "0.099", "20 validation images"):
+        assert number in rest
+
+
+def test_claims_come_with_their_controls_and_what_was_resampled(tmp_path):
+    words = page(tmp_path).words
+    for said in (
+        "0.93 (0.55)",
+        "selectivity 0.930 0.550 0.550",
+        "strength 0 (ablation)",
+        "No SAE here can produce such a code",
+        "Intervals hold 95 % and come from resampling the images",
+        "On up to 20 validation images, means over 3 classes",
+        "(0.10)",
+    ):
+        assert said in words
+    assert "never" in words  # a control that changes 80 % of no target
+
+
+@pytest.mark.parametrize(
+    "study", [{"labelled": None}, {"classes": ("cat",)}], ids=["unlabelled", "one class"]
+)
+def test_what_needs_labels_says_why_it_is_absent(tmp_path, study):
+    made = page(tmp_path, **study)
+    assert (
+        "The model is asked nothing: the training images have labels of fewer than 2 classes." in made.words
+    )
+    assert "Nothing was edited: there is no task." in made.words
+    sources = [img["src"] for img in made.all("img")]
+    assert sum("exemplars-" in source for source in sources) == 4
+    assert not any("maps" in source or "tradeoff" in source for source in sources)
+    if study.get("classes") is None:
+        assert (
+            "No class is labelled in both splits" in made.words
+            and "Shown instead: the 1 latent" in made.words
+        )
+        assert not any("f1.png" in source for source in sources)
+
+
+def test_image_tasks_are_described_as_such(tmp_path):
+    words = page(tmp_path, labelled="images").words
+    assert "Every image has one of 3 classes" in words and "the class of the whole image" in words
+    assert "[CLS] token" in words and "images of the class" in words
+    assert "The code of an image is the largest of its tokens." in words
+
+
+def test_names_show_as_themselves_and_never_as_markup(tmp_path):
+    made = page(tmp_path, classes=("<b>bold</b> & [x]", "new\nline", "US$ and CA$", "猫", "n" * 200))
+    for shown in ("<b>bold</b> & [x]", "new\\nline", "US$ and CA$", "猫", "n" * 24 + "…" + "n" * 24):
+        assert shown in made.text
+    assert "n" * 200 not in made.text
+
+
+def test_missing_content_is_an_error(tmp_path):
+    stores = gather(Results(tmp_path), write_study(tmp_path))
+    del stores[0]["layers"][0]["saes"][0]["doubts"]
+    with pytest.raises(Exception, match="doubts"):
+        write_report(tmp_path / "index.html", stores=stores)
+    assert not (tmp_path / "index.html").exists()
+
+
+def test_numbers_as_they_are_printed():
+    assert percent(0.1234) == "12.3\N{NO-BREAK SPACE}%" and percent(None) == fixed(None) == "\N{EN DASH}"
+    assert (
+        fixed(-0.5, 1) == "\N{MINUS SIGN}0.5" and signed(-2) == "\N{MINUS SIGN}2" and whole(1400.0) == "1,400"
+    )
+    assert name("a\nb") == "a\\nb" and names(list("abc"), 2) == "a, b and 1 more"

@@ -1,0 +1,58 @@
+from saev.report.tables import compared, doubts, headline
+from tests.report.studies import METHODS, STRENGTHS, nothing, outcome
+
+
+def test_every_figure_stands_beside_its_controls():
+    of = outcome(("cat", "dog"))
+    of["points"].reverse()  # in whatever order they come
+    table = compared(of)
+    assert table["methods"] == list(METHODS) and len(table["places"]) == 2
+    for place, words in zip(table["places"], ("on every token", "where the latent fires"), strict=True):
+        assert place["words"] == words
+        assert [row["strength"] for row in place["rows"]] == list(STRENGTHS)  # ablation first
+        for row in place["rows"]:
+            assert [cell["method"] for cell in row["cells"]] == list(METHODS)
+            assert {cell["strength"] for cell in row["cells"]} == {row["strength"]}
+        assert [curve["method"] for curve in place["curves"]] == list(METHODS)
+    assert table["steers"] and table["tested"] == 2
+
+
+def test_arms_that_were_not_run_leave_gaps():
+    of = outcome(("cat",), methods=("random latent", "chosen latent"))
+    of["points"] = [p for p in of["points"] if p["strength"] == 0 or p["method"] == "chosen latent"]
+    of["curves"] = [c for c in of["curves"] if (c["method"], c["place"]) != ("random latent", "active")]
+    table = compared(of)
+    assert table["methods"] == ["chosen latent", "random latent"]
+    everywhere, active = table["places"]
+    assert [cell is None for cell in everywhere["rows"][1]["cells"]] == [False, True]
+    assert active["curves"][1] == {}
+
+
+def test_positive_strengths_steer_nowhere_below_zero():
+    assert not compared(outcome(("cat",), strengths=(0.0, 1.0)))["steers"]
+
+
+def test_classes_that_no_image_shows_are_told():
+    of = outcome(("cat", "dog"))
+    for row in of["classes"]:
+        row["images"] = 0 if row["class"] == "dog" else row["images"]
+    assert compared(of)["unmeasured"] == ["dog"]
+
+
+def test_the_headline_holds_the_best_control_against_the_claim():
+    of = outcome(("cat",))
+    for curve in of["curves"]:
+        curve["selectivity"] = {"chosen latent": 0.8, "random latent": 0.5, "random direction": 0.7}[
+            curve["method"]
+        ]
+    assert headline(of) == {"place": "on every token", "claim": 0.8, "control": 0.7}
+    assert headline(nothing()) is None
+
+
+def test_doubts_are_chance_and_sharing():
+    rows = [
+        {"name": "a", "latent": 3, "f1": 0.5, "null_f1_95": 0.1},
+        {"name": "b", "latent": 3, "f1": 0.1, "null_f1_95": 0.1},
+        {"name": "c", "latent": 4, "f1": 0.05, "null_f1_95": 0.1},
+    ]
+    assert doubts(rows) == {"chance": ["b", "c"], "shared": {3: ["a", "b"]}}
