@@ -108,9 +108,7 @@ def test_too_few_activations_to_start_from_are_named(tokens, tmp_path):
 def test_activations_that_are_all_alike_are_named(tokens, tmp_path, monkeypatch, scale):
     mean = tokens.normalisation()[0]
     monkeypatch.setattr(type(tokens), "normalisation", lambda self: (mean, scale))
-    with pytest.raises(
-        SaevError, match=rf"train: activations of layer 2 have scale {scale}, so they are all"
-    ):
+    with pytest.raises(SaevError, match=rf"train: layer 2 has scale {scale}: its activations are all alike"):
         train(tokens, FEW, tmp_path)
 
 
