@@ -41,8 +41,7 @@ class TaskOptions(Options, section="task"):
     """Inverse L2 strength on standardised features."""
 
     def reads(self, backbone: Backbone, store: Store) -> str:
-        """The readout that `auto` means for these labels. SaevError for the cls token of a backbone
-        without."""
+        """The readout; what `auto` means for these labels. SaevError for a cls token that is not there."""
         has_cls = "cls" in backbone.tokens
         if self.readout == "cls" and not has_cls:
             raise SaevError(

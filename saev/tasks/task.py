@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from saev.activations import Origin, Store, agree
 from saev.backbones.backbone import Backbone
 from saev.data.sample import IGNORE
-from saev.errors import SaevError
+from saev.errors import SaevError, first_line
 from saev.files import new_directory, write_json
 
 
@@ -124,24 +124,48 @@ def load_task(path: str | Path, store: Store) -> Task | None:
     """Read a task of the backbone that recorded `store`; None where the data had no labels to fit one to.
 
     Raises:
-        SaevError: no task there, or one of another backbone or of other classes.
+        SaevError: no task there, a damaged one, or one of another backbone or of other classes.
     """
-    from safetensors.torch import load_file
+    from safetensors import SafetensorError
 
     folder = Path(path)
     if not (folder / "config.json").is_file():
         raise SaevError(f"{path}: no task there; fit one with the head stage")
+    try:
+        task = _read(folder)
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, SaevError) as error:
+        raise SaevError(f"{path}: damaged ({first_line(error)}); run the head stage again") from None
+    if task is None:
+        return None
+    here = store.origin(store.layers[-1], ("patch",))
+    agree(task.origin, here, f"the task {path}", str(store.path), but=("layer", "kinds", "data"))
+    if task.classes != store.classes:
+        raise SaevError(
+            f"{path}: its {len(task.classes)} classes are not the {len(store.classes)} of {store.path}"
+        )
+    return task
+
+
+def _read(folder: Path) -> Task | None:
+    """What `save_task` wrote; any error says how it is damaged."""
+    from safetensors.torch import load_file
+
     config = json.loads((folder / "config.json").read_text())
     if config["readout"] is None:
         return None
-    origin, classes = Origin.of(config["origin"]), tuple(config["classes"])
-    here = store.origin(store.layers[-1], ("patch",))
-    agree(origin, here, f"the task {path}", str(store.path), but=("layer", "kinds", "data"))
-    if classes != store.classes:
-        raise SaevError(
-            f"{path}: its {len(classes)} classes are not the {len(store.classes)} of {store.path}"
-        )
-    tensors = load_file(folder / "head.safetensors")
+    tensors, n = load_file(folder / "head.safetensors"), len(config["classes"])
+    weight, bias = tensors["weight"], tensors["bias"]
+    if (
+        weight.shape[:-1] != (n,)
+        or bias.shape != (n,)
+        or not (weight.isfinite().all() and bias.isfinite().all())
+    ):
+        raise ValueError(f"head.safetensors holds no finite weights of {n} classes")
     return Task(
-        **tensors, classes=classes, readout=config["readout"], origin=origin, ignored=tuple(config["ignored"])
+        weight,
+        bias,
+        classes=tuple(config["classes"]),
+        readout=config["readout"],
+        origin=Origin.of(config["origin"]),
+        ignored=tuple(config["ignored"]),
     )

@@ -131,3 +131,38 @@ def test_a_task_of_another_backbone_or_other_classes_is_refused(stores, task, tm
     fewer = Relabelled(stores["val"], task.classes[:5], np.zeros(12))
     with pytest.raises(SaevError, match=f"{tmp_path}/task: its 16 classes are not the 5 of "):
         load_task(tmp_path / "task", fewer)
+
+
+def test_damaged_tasks_are_one_line(stores, task, tmp_path):
+    from safetensors.torch import save_file
+
+    def weights(**changed):
+        tensors = {"weight": task.weight, "bias": task.bias, **changed}
+        save_file({key: value for key, value in tensors.items() if value is not None}, head)
+
+    def config(**changed):
+        (tmp_path / "task" / "config.json").write_text(json.dumps(right | changed))
+
+    save_task(task, tmp_path / "task")
+    head = tmp_path / "task" / "head.safetensors"
+    right = json.loads((tmp_path / "task" / "config.json").read_text())
+    whole = head.read_bytes()
+    for damage in (
+        lambda: head.unlink(),
+        lambda: head.write_bytes(whole[:100]),
+        lambda: weights(bias=None),
+        lambda: weights(weight=task.weight[:-1].clone()),
+        lambda: weights(weight=torch.zeros(16)),
+        lambda: weights(bias=torch.full((16,), torch.nan)),
+        lambda: config(origin={"backbone": "tiny"}),
+        lambda: config(classes=5),
+        lambda: (tmp_path / "task" / "config.json").write_text("{"),
+    ):
+        damage()
+        with pytest.raises(
+            SaevError, match=rf"^{tmp_path}/task: damaged \(.+\); run the head stage"
+        ) as error:
+            load_task(tmp_path / "task", stores["val"])
+        assert "\n" not in str(error.value)
+        weights(), config()
+        assert load_task(tmp_path / "task", stores["val"]).classes == task.classes
