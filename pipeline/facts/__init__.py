@@ -1,9 +1,8 @@
 """What DVC cannot see by itself, written down for it: the code that a cell runs, and the files it is given.
 
-    python -m pipeline.facts [root=studies/birds/]
+    python -m pipeline.facts
 
-leaves facts.json in the root, the folder of a study whose grid is conf/study.yaml there; without one, in that
-of the embedded study, here. The stages of dvc.yaml list its entries among their parameters:
+in the folder of a study leaves facts.json there. The stages of dvc.yaml list its entries as parameters:
 
     code     stage -> data -> backbone -> sae -> a hash of what the stage executes (closure.py), with those
              levels of the grid that conf/<stage>.yaml composes

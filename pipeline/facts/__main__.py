@@ -9,19 +9,19 @@ from pipeline.facts.study import collect, grid
 from saev.errors import SaevError
 from saev.files import write_json
 
+FACTS = Path("facts.json")
 
-def main(*arguments: str) -> None:
+
+def main(*options: str) -> None:
     gc.disable()  # syntax trees are many small objects, none of them garbage
     try:
-        options = dict(argument.partition("=")[::2] for argument in arguments)
-        root = options.pop("root", "")
         if options:
             raise SaevError(
-                f"facts takes root=<folder of a study> and nothing else, got {' '.join(arguments)}"
+                f"facts has no options, got {' '.join(options)}; it is of the study in this folder"
             )
-        facts, file = collect(grid(Path(root, "conf/study.yaml"))), Path(root, "facts.json")
-        if not file.exists() or json.loads(file.read_text()) != facts:
-            write_json(file, facts)
+        facts = collect(grid(Path("conf/study.yaml")))
+        if not FACTS.exists() or json.loads(FACTS.read_text()) != facts:
+            write_json(FACTS, facts)
     except SyntaxError as error:
         sys.exit(f"error: {error.filename}:{error.lineno}: {error.msg}")
     except (OSError, SaevError) as error:

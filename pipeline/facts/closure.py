@@ -35,7 +35,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from pipeline.facts.graph import Code, Node
-from pipeline.facts.module import Target
+from pipeline.facts.module import PACKAGES, Target
 
 
 class Closure:
@@ -51,7 +51,8 @@ class Closure:
 
     def __init__(self, code: Code, roots: Iterable[str], strings: Iterable[str] = ()):
         self._code = code
-        self._strings, self._attributes = set(strings), set()
+        self._strings, self._by_name = set(strings), set()
+        self._attributes: dict[str, set[str]] = {package: set() for package in PACKAGES}
         self._numbers: dict[str, int] = {}
         self._queue: deque[Node] = deque()
         self._divided: list[tuple[str, Node]] = []  # what has parts
@@ -72,11 +73,14 @@ class Closure:
         """Its text, and what the names in it mean."""
         self._import(node.imports)
         self._strings |= node.strings
-        self._attributes |= node.attributes
+        self._attributes[node.package] |= node.attributes
+        if node.asks_by_name:
+            self._by_name.add(node.package)
         for folder in node.folders - self._folders:  # a template asks objects, too
             self._folders.add(folder)
             for content in self._code.data(folder).values():
-                self._attributes.update(map(bytes.decode, re.findall(rb"[A-Za-z_][A-Za-z_0-9]*", content)))
+                words = re.findall(rb"[A-Za-z_][A-Za-z_0-9]*", content)
+                self._attributes[node.package].update(map(bytes.decode, words))
         meanings = (
             f"{name}={meaning if isinstance(meaning, str) else self._reach(meaning, by_key)}"
             for name, meaning, by_key in node.links
@@ -121,9 +125,10 @@ class Closure:
 
     def _reach_parts(self) -> bool:
         """Queue the methods and entries asked for; if none are new, all of the tables without any."""
+        asked = {package: self._asked(package) for package in PACKAGES}
         for label, node in self._divided:
             for name, part in node.parts:
-                if name in self._strings or (name in self._attributes and not node.is_table):
+                if name in (self._strings if node.is_table else asked[node.package]):
                     self._number(f"{label}.{name}", part)
         if not self._queue:
             for label, node in self._divided:
@@ -131,3 +136,9 @@ class Closure:
                     for name, part in node.parts:
                         self._number(f"{label}.{name}", part)
         return bool(self._queue)
+
+    def _asked(self, package: str) -> set[str]:
+        """What the objects of a package may be asked, by itself and those that know it."""
+        asking = PACKAGES[PACKAGES.index(package) :]
+        attributes = set().union(*(self._attributes[other] for other in asking))
+        return attributes if self._by_name.isdisjoint(asking) else attributes | self._strings

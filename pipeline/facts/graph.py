@@ -12,6 +12,7 @@ from pipeline.facts.syntax import Function, Syntax, dotted
 
 OWN_FOLDER = {"__file__", "__name__", "__package__", "__path__", "__spec__"}
 OWN_MODULE = {"globals", "sys.modules"}
+BY_NAME = {"getattr", "hasattr", "operator.attrgetter", "operator.methodcaller"}
 ANYTHING = {"__import__", "eval", "exec", "importlib.import_module", "runpy.run_module"}
 CALLS_NO_METHOD = {"abc.ABC", "dataclasses.dataclass", "typing.NamedTuple", "typing.Protocol", "Exception"}
 """Bases and decorators of classes that do not call their methods, but for `__these__`."""
@@ -29,6 +30,9 @@ class Node(NamedTuple):
     """Where files lie that it reads."""
     strings: frozenset[str] = frozenset()
     attributes: frozenset[str] = frozenset()
+    package: str = ""
+    asks_by_name: bool = False
+    """Whether a string of anybody's may be an attribute."""
     parts: tuple[tuple[str, "Node"], ...] = ()
     """What counts only if it is asked for by its name: the methods of a class, the entries of a table."""
     is_table: bool = False
@@ -100,8 +104,8 @@ class Code:
 
     def _meanings(
         self, module: Module, local: dict[str, list[Target]], name: str
-    ) -> Iterator[tuple[Target | str, bool]]:
-        """All that a dotted name may stand for, and whether it is the `get` of that."""
+    ) -> Iterator[tuple[Target | str, list[str]]]:
+        """All that a dotted name may stand for, with the attributes that it asks of that."""
         first, *rest = name.split(".")
         known = first in module.bound or first in module.aliases
         todo = [(target, rest) for target in (*local.get(first, ()), *([Target(module.name, first)] * known))]
@@ -109,11 +113,11 @@ class Code:
             target, rest = todo.pop()
             for found in self._find(target):
                 if not self.module(found.module):
-                    yield ".".join(filter(None, (*found, *rest))), False
+                    yield ".".join(filter(None, (*found, *rest))), []
                 elif rest and not found.name:
                     todo.append((Target(found.module, rest[0]), rest[1:]))
                 else:
-                    yield found, rest == ["get"]
+                    yield found, rest
 
     def node(self, target: Target) -> Node:
         """A definition; without a name, everything that the module names."""
@@ -150,9 +154,8 @@ class Code:
         """A table that is only asked for entries and names; without entries if it is none."""
         module = self.module(target.module)
         entries = sorted(module.table(target.name).items())
-        return Node(
-            "", parts=tuple((key, self._link(module, Syntax([v]))) for key, v in entries), is_table=True
-        )
+        parts = tuple((key, self._link(module, Syntax([value]))) for key, value in entries)
+        return Node("", package=root(module.name), parts=parts, is_table=True)
 
     def effects(self, name: str) -> list[Node]:
         """What an import of the module does beside binding names."""
@@ -164,11 +167,11 @@ class Code:
         for alias, target in module.aliases_of(syntax.imports):
             local.setdefault(alias, []).append(target)
         names = {*syntax.names, *(("*", False) for alias in local if alias == "*")}
-        links = [
-            (name, meaning, by_key or got)
-            for name, by_key in sorted(names)
-            for meaning, got in self._meanings(module, local, name)
-        ]
+        links, attributes = [], set(syntax.attributes)
+        for name, by_key in sorted(names):
+            meanings = list(self._meanings(module, local, name))
+            links += ((name, meaning, by_key or rest == ["get"]) for meaning, rest in meanings)
+            attributes.update(*(rest for _, rest in meanings or [("", name.split(".")[1:])]))
         met = {name for name, _ in names} | {meaning for _, meaning, _ in links if isinstance(meaning, str)}
         unknown = self.modules() if met & ANYTHING else [module.name] if met & OWN_MODULE else []
         links += (("unknown", Target(name), False) for name in unknown)
@@ -184,8 +187,8 @@ class Code:
         if beside and (met & OWN_FOLDER or not beside.isdisjoint(map(first_part, syntax.strings))):
             folders.add(module.folder)
         imports = (*module.imported_by(syntax.imports), *(package.name for package in packages))
-        told = (imports, folders, syntax.strings, syntax.attributes)
-        return Node(syntax.text, tuple(links), *map(frozenset, told))
+        told = (imports, folders, syntax.strings, attributes)
+        return Node(syntax.text, tuple(links), *map(frozenset, told), root(module.name), bool(met & BY_NAME))
 
 
 def is_full_name(string: str) -> bool:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pipeline.facts.syntax import Function, Import, dotted, is_main, only_binds
 
 PACKAGES = ("saev", "pipeline")
+"""The project's, each knowing those before it."""
 
 
 class Target(NamedTuple):

@@ -1,6 +1,5 @@
 """The cells of a study, and the facts about each."""
 
-from functools import cache
 from pathlib import Path
 
 from pipeline.facts.closure import Closure
@@ -8,6 +7,8 @@ from pipeline.facts.configuration import CONF, compose, read, strings, targets
 from pipeline.facts.graph import Code
 from pipeline.facts.inputs import state
 from saev.errors import SaevError
+
+HOME = Path(__file__).parents[2]
 
 
 def grid(file: Path) -> dict[str, list[str]]:
@@ -24,9 +25,9 @@ def grid(file: Path) -> dict[str, list[str]]:
     return found
 
 
-def collect(grid: dict[str, list[str]]) -> dict[str, dict]:
-    """The facts about all cells of the grid."""
-    code = Code()
+def collect(grid: dict[str, list[str]], home: Path = HOME) -> dict[str, dict]:
+    """The facts about all cells of the grid; the code is that below `home`."""
+    code = Code(str(home))
 
     def cells(stage: str, groups: list[str], chosen: dict[str, str]) -> dict | str:
         if not groups:
@@ -35,25 +36,23 @@ def collect(grid: dict[str, list[str]]) -> dict[str, dict]:
         return {name: cells(stage, others, {**chosen, first: name}) for name in grid[first]}
 
     found = {}
-    for stage in stages():
+    for stage in stages(code):
         defaults = read(CONF / f"{stage}.yaml").get("defaults", [])
         groups = [group for entry in defaults if isinstance(entry, dict) for group in entry if group in grid]
-        if groups or "study" in defaults:  # others are tools beside the study
-            found[stage] = cells(stage, groups, {})
+        found[stage] = cells(stage, groups, {})
     return {"code": found, "images": inputs("data", grid), "weights": inputs("backbone", grid)}
 
 
-@cache
-def stages() -> list[str]:
-    """Those that have a configuration."""
-    return sorted(file.stem for file in CONF.glob("*.yaml") if Path("pipeline", f"{file.stem}.py").exists())
+def stages(code: Code) -> list[str]:
+    """Those that are configured."""
+    return sorted(file.stem for file in CONF.glob("*.yaml") if code.module(f"pipeline.{file.stem}"))
 
 
 def closure(code: Code, stage: str, chosen: dict[str, str]) -> Closure:
     """What a stage executes with these choices of groups."""
     composed = list(compose(CONF / f"{stage}.yaml", chosen))
     # What an earlier stage was told by name may come to this one in a file.
-    told = [*composed, *(read(CONF / f"{other}.yaml") for other in stages())]
+    told = [*composed, *(read(CONF / f"{other}.yaml") for other in stages(code))]
     roots = [f"pipeline.{stage}.main", f"pipeline.{stage}.__main__", *sorted(targets(composed))]
     return Closure(code, roots, (key for text in strings(told) for key in (text, text.rpartition(".")[2])))
 

@@ -18,7 +18,7 @@ class Syntax:
     Attributes:
         names: the dotted names in it, each with whether it is asked by key, which makes a difference if it is
             a table: `T` of `T[k]`, `k in T`, `join(T)`, and all in `raise`.
-        attributes: what it asks of any object by name: b and c of `a.b.c`, d of `f().d`.
+        attributes: those of other expressions, d of `f().d`.
         strings, imports: the others in it.
     """
 
@@ -39,7 +39,6 @@ class Syntax:
             return ascii(node.value)
         if (kind is ast.Name or kind is ast.Attribute) and (name := dotted(node)):
             self.names.add((name, by_key or within))
-            self.attributes.update(name.split(".")[1:])
             return name
         if kind is ast.Import or kind is ast.ImportFrom:
             self.imports.append(node)
