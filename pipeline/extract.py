@@ -19,7 +19,9 @@ def main(cfg: DictConfig) -> None:
     from saev.machine.progress import say
 
     cell, options = Cell(cfg), read(Recording, cfg.extract)
-    layers = grid()["layers"] if cfg.layers is None else list(cfg.layers)
+    layers = grid()["layers"] if cfg.layers is None else plain(cfg)["layers"]
+    if not isinstance(layers, list):
+        raise SaevError(f"layers must be a list, got {layers!r}")
     if cfg.workers is not None:
         check_int("workers", cfg.workers, low=0)
     images = {split: cell.images(split) for split in plain(cfg.data.splits)}

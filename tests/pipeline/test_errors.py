@@ -10,7 +10,7 @@ import pytest
 import zarr
 from PIL import Image
 
-from tests.pipeline.study import TINY, run
+from tests.pipeline.study import LAYER, TINY, run
 
 SMALL_SAE = ["sae.d_sae=64", "sae.k=4", "sae.prefixes=[]", "trainer.steps=5", "trainer.batch_size=64"]
 
@@ -20,9 +20,9 @@ def study(tmp_path_factory) -> Path:
     """A directory in which extract, head and train have run."""
     cwd = tmp_path_factory.mktemp("study")
     for stage, overrides in (
-        ("extract", TINY),
+        ("extract", [*TINY, "layers=[4]"]),
         ("head", TINY),
-        ("train", [*TINY, *SMALL_SAE]),
+        ("train", [*TINY, *LAYER, *SMALL_SAE]),
     ):
         result = run(cwd, stage, *overrides)
         assert result.returncode == 0, result.stderr
@@ -58,9 +58,9 @@ def outputs(cwd: Path) -> dict[str, int]:
         (["sae.kk=3"], "sae.kk"),
         (["sae=relu", "sae.k=3"], "sae.k"),
         (["trainer.steps=-1"], "trainer.steps must be an integer >= 1, got -1"),
-        (["together=relu"], "together must be a list of names, got 'relu'"),
-        (["together=[topk]"], "together: every SAE needs a name and a folder of its own, got .*topk, .*topk"),
-        (["sae.beside=[3]"], r"beside must be a list of changes, got \[3\]"),
+        (["together=relu"], "together must be a list of files of conf/sae, or study, got 'relu'"),
+        (["+trainer.nope=1"], "trainer.nope is no option; there are steps, batch_size"),
+        (["seed=null"], r"seed must be an integer in \[0, 4294967295\], got None"),
         (
             ["sae=pca", "sae.d_sae=7"],
             "sae.d_sae must be even and at most twice the width of the activations, 128; got 7",
@@ -71,17 +71,17 @@ def outputs(cwd: Path) -> dict[str, int]:
             ["+sae.optimizer=muon", "machine.parallel=latents"],
             "sae.optimizer must be adam where machine.parallel is latents",
         ),
-        (["backbone.layer=12"], r"layer 12 is not recorded; it holds \[4\]"),
+        (["layer=12"], r"layer 12 is not recorded; it holds \[4\]"),
     ],
 )
 def test_wrong_options(study, overrides, message):
     import re
 
-    assert re.search(message, fails(study, "train", *TINY, *overrides))
+    assert re.search(message, fails(study, "train", *TINY, *LAYER, *overrides))
 
 
 def test_layer_out_of_range_at_extraction(tmp_path):
-    line = fails(tmp_path, "extract", *TINY, "backbone.layer=6")
+    line = fails(tmp_path, "extract", *TINY, "layers=[6]")
     assert "layer must be an integer in [-6, 5] for timm/test_vit, got 6" in line
 
 
@@ -95,12 +95,17 @@ def test_truncated_image(tmp_path):
                 Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(folder / f"{i}.png")
     broken = tmp_path / "images" / "train" / "b" / "1.png"
     broken.write_bytes(broken.read_bytes()[:300])
-    overrides = ["data=folder", "data.root=images", *(o for o in TINY if not o.startswith("data."))]
+    overrides = [
+        "data=folder",
+        "data.root=images",
+        "layers=[4]",
+        *(o for o in TINY if not o.startswith("data.")),
+    ]
     assert "images/train/b/1.png: cannot be decoded" in fails(tmp_path, "extract", *overrides)
 
     result = run(tmp_path, "extract", *overrides, "extract.corrupt=missing")
     assert result.returncode == 0, result.stderr
-    metrics = json.loads((tmp_path / "results/extract/folder-timm.json").read_text())
+    metrics = json.loads((tmp_path / "results/extract/folder-timm/metrics.json").read_text())
     assert (metrics["train"]["images"], metrics["train"]["missing"], metrics["val"]["missing"]) == (6, 1, 0)
     result = run(tmp_path, "inspect_store", "store=data/acts/folder-timm/train")
     assert result.returncode == 0 and "of which missing 1: images/train/b/1.png" in " ".join(
@@ -116,7 +121,7 @@ def test_truncated_image(tmp_path):
 @pytest.mark.parametrize(
     ("stage", "override", "message"),
     [
-        ("extract", "extract.also_layers=3", "extract.also_layers must be a list of layers, got 3"),
+        ("extract", "layers=3", "layers must be a list, got 3"),
         ("extract", "workers=-1", "workers must be an integer >= 0, got -1"),
         ("extract", "machine.devices=foo", "machine: .*foo.* cannot be had"),
         ("inspect_store", "store=.", "no activation store there"),
@@ -126,36 +131,12 @@ def test_wrong_settings(tmp_path, stage, override, message):
     assert re.search(message, fails(tmp_path, stage, *(TINY if stage == "extract" else []), override))
 
 
-def test_an_sae_is_trained_without_labels(tmp_path):
-    """Unlabelled images have no head and no fidelity, and are no reason not to train."""
-    datasets = pytest.importorskip("datasets")
-    rng = np.random.default_rng(0)
-    rows = datasets.Dataset.from_dict(
-        {"image": [Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)) for _ in range(20)]}
-    )
-    datasets.DatasetDict({"train": rows, "validation": rows}).save_to_disk(tmp_path / "set")
-    source = [
-        "data=hugging_face",
-        "data.path=set",
-        "data.label=null",
-        *(o for o in TINY if not o.startswith("data.")),
-    ]
-    for stage, overrides in (("extract", source), ("train", [*source, *SMALL_SAE])):
-        result = run(tmp_path, stage, *overrides)
-        assert result.returncode == 0, result.stderr
-    assert set(json.loads((tmp_path / "results/train/hugging_face-timm-topk/metrics.json").read_text())) == {
-        "val",
-        "train",
-    }
-    assert "needs labelled patches" in fails(tmp_path, "head", *source)
-
-
 def test_incomplete_store(study, tmp_path):
     cwd = tmp_path / "copy"
     shutil.copytree(study, cwd)
     group = zarr.open_group(str(cwd / "data/acts/mosaic-timm/train"), mode="r+")
     del group.attrs["complete"]
-    assert "data/acts/mosaic-timm/train: store is incomplete" in fails(cwd, "train", *TINY)
+    assert "data/acts/mosaic-timm/train: store is incomplete" in fails(cwd, "train", *TINY, *LAYER)
 
 
 def test_checkpoint_of_another_width(study, tmp_path):
@@ -165,13 +146,15 @@ def test_checkpoint_of_another_width(study, tmp_path):
 
     from saev.sae import SAE, TopK, save_sae
 
-    save_sae(SAE(TopK(d_sae=64, k=4), torch.zeros(99), 1.0), cwd / "data/sae/mosaic-timm-topk/sae", layer=4)
-    assert "activations have width 64, the SAE was trained on width 99" in fails(cwd, "features", *TINY)
+    save_sae(SAE(TopK(d_sae=64, k=4), torch.zeros(99), 1.0), cwd / "data/sae/mosaic-timm-L4-topk")
+    assert "activations have width 64, the SAE was trained on width 99" in fails(
+        cwd, "features", *TINY, *LAYER
+    )
 
 
 def test_stages_in_the_wrong_order(tmp_path):
-    assert "no activation store there" in fails(tmp_path, "train", *TINY)
-    assert "no SAE checkpoint" in fails(tmp_path, "features", *TINY)
+    assert "no activation store there" in fails(tmp_path, "train", *TINY, *LAYER)
+    assert "no SAE checkpoint" in fails(tmp_path, "features", *TINY, *LAYER)
 
 
 @pytest.fixture
