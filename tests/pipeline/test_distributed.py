@@ -47,10 +47,7 @@ def test_two_processes_equal_one(acts, options, parallel):
         curve = json.loads((acts / f"results/train/mosaic-timm-L4-with{devices}/curve.json").read_text())
         revives = "sae.aux_k=16" in options
         assert any(point["dead"] > 0 for point in curve) == revives  # there is something for AuxK to do
-        results.append(
-            {"sae": load_file(folder / "sae.safetensors")}
-            | {"steps": len(curve)}
-        )
+        results.append({"sae": load_file(folder / "sae.safetensors")} | {"steps": len(curve)})
     one, two = results
     assert one.pop("steps") == two.pop("steps") and one.keys() == two.keys()
     for member, tensors in one.items():
