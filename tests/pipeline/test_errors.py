@@ -198,13 +198,14 @@ def test_a_configuration_names_no_code_but_ours(study, tmp_path):
 
 def test_a_file_that_names_itself_otherwise(study, tmp_path):
     (tmp_path / "theirs" / "sae").mkdir(parents=True)
-    (tmp_path / "theirs" / "sae" / "mine.yaml").write_text("_target_: saev.sae.TopK\nname: topk\nd_sae: 8\n")
+    file = tmp_path / "theirs" / "sae" / "mine.yaml"
+    file.write_text("_target_: saev.sae.TopK\nname: topk\nd_sae: 8\n")
     line = fails(study, "train", f"--config-dir={tmp_path}/theirs", *TINY, *LAYER, "sae=mine")
     assert "conf/sae/mine.yaml: name must be mine" in line
 
 
 def test_another_backbone_does_not_continue_a_store(study):
-    """Of equal shape, and with other weights: the numbers would be those of a model that nobody asked about."""
+    """Of equal shape, with other weights: the numbers would be those of a model that nobody asked about."""
     line = fails(study, "head", *TINY, "backbone.model=test_vit2")
     assert line.startswith("error: the backbone") and "'timm/test_vit2'" in line and "'timm/test_vit'" in line
 
