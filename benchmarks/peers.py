@@ -1,18 +1,21 @@
 """One training step of every SAE library against ours, in one process and one interleaved run.
 
-make peers        or, in its environment: python -m benchmarks.peers [--kinds TopK ...] [--shapes 384x12288x2048 ...] [--repeats 5]
-    --device cuda --shapes 768x24576x16384      on a GPU, ours with the bf16 product that eai-sparsify takes there (not tried yet)
+make peers        or, in its environment:
+python -m benchmarks.peers [--kinds TopK ...] [--shapes 384x12288x2048 ...] [--repeats 5]
+    --device cuda --shapes 768x24576x16384      on a GPU, ours with the bf16 product that eai-sparsify takes
+                                                there (not tried yet)
 
-Prints one JSON line: per shape and kind of SAE the medians of the bare encoder product, of ours, and of every
-library that has this kind. Each takes the step that its own trainer takes in mid-training (past its warm-ups, without
-logging): its forward, its loss, backward, clipping and projection where it has them, its default optimiser.
+Prints one JSON line: per shape and kind of SAE the medians of the bare encoder product, of ours, and of
+every library that has this kind. Each takes the step that its own trainer takes in mid-training (past its
+warm-ups, without logging): its forward, its loss, backward, clipping and projection where it has them, its
+default optimiser.
 
-The same for all: k = 32, the batch (Gaussian), fp32, 2048 or 4096 tokens at a time, memory kept in the process
-(saev.machine.allocator), and encoder biases at which as many latents fire as in a trained SAE (`start`; the
-libraries' steps are dense except eai-sparsify's, so it matters to ours alone). For AuxK half of the latents are
-dead, and d / 2 of them are used, which is what the libraries do unasked. eai-sparsify's encoder learns
-nothing from it (tests/peers), so it has less to do. overcomplete's loss of that name takes half of all
-latents, dead or not, and is not compared.
+The same for all: k = 32, the batch (Gaussian), fp32, 2048 or 4096 tokens at a time, memory kept in the
+process (saev.machine.allocator), and encoder biases at which as many latents fire as in a trained SAE
+(`start`; the libraries' steps are dense except eai-sparsify's, so it matters to ours alone). For AuxK half
+of the latents are dead, and d / 2 of them are used, which is what the libraries do unasked. eai-sparsify's
+encoder learns nothing from it (tests/peers), so it has less to do. overcomplete's loss of that name takes
+half of all latents, dead or not, and is not compared.
 """
 
 import gc
@@ -157,7 +160,7 @@ def mse_l1(sae, *outputs: Tensor) -> Tensor:
 
 
 def mse_l0(sae, x, x_hat, pre_codes, codes, dictionary) -> Tensor:
-    """The paper's loss for JumpReLU from overcomplete's own step function; the library has no loss of its own for it."""
+    """The paper's loss for JumpReLU from overcomplete's own step function; the library has none itself."""
     steps = lib.overcomplete.heaviside(pre_codes, sae.thresholds.exp(), sae.kernel_fn, sae.bandwidth)
     return (x - x_hat).square().mean() + steps.sum(1).mean()
 

@@ -1,10 +1,10 @@
-"""Does each architecture find the truth? SAEs on data made from a known dictionary (saev.evaluation.synthetic).
+"""Does each architecture find the truth? SAEs on data of a known dictionary (saev.evaluation.synthetic).
 
 python -m benchmarks.recovery      prints one JSON line; takes two minutes on 2 cores
 
 The easy setting: 128 features in 64 dimensions, 4 active per token, SAEs of 192 latents, 3,000 steps of
-1,024 tokens; baselines are fitted to 20,000 tokens. Coefficients are the first that were tried with which L0 comes within
-a factor 3 of the truth.
+1,024 tokens; baselines are fitted to 20,000 tokens. Coefficients are the first that were tried with which L0
+comes within a factor 3 of the truth.
 """
 
 import json

@@ -2,9 +2,9 @@
 
 python -m benchmarks.sweep      prints one JSON line; takes some minutes on 2 cores
 
-Every process imports, opens a store of 600 images (256 patches of width 384), trains 600 steps of 2,048 tokens, measures
-on 100 images and saves; the store lies in the page cache for both. One run of each. TopK SAEs of 2,048 latents that
-differ in k and learning rate, as in a sweep.
+Every process imports, opens a store of 600 images (256 patches of width 384), trains 600 steps of 2,048
+tokens, measures on 100 images and saves; the store lies in the page cache for both. One run of each. TopK
+SAEs of 2,048 latents that differ in k and learning rate, as in a sweep.
 """
 
 import json
@@ -21,7 +21,7 @@ STEPS = 600
 def run(folder: Path, members: list[int]) -> None:
     """What one process does."""
     from benchmarks.synthetic import synthetic_store
-    from saev.evaluation import evaluate
+    from saev.evaluation import measure_reconstruction
     from saev.machine import Machine
     from saev.machine.allocator import keep_freed_memory
     from saev.sae import TopK, save_sae
@@ -39,9 +39,9 @@ def run(folder: Path, members: list[int]) -> None:
             machine=Machine(),
             working=Path(working),
         )
-    saes = [one.sae for one in fitted.values()]
-    for name, sae, (metrics, _) in zip(fitted, saes, evaluate(saes, store, 0, max_images=100), strict=True):
-        save_sae(sae, folder / name, metrics=metrics)
+    saes = {name: sae for name, (sae, _) in fitted.items()}
+    for name, (metrics, _) in measure_reconstruction(saes, store.tokens(0), n_images=100).items():
+        save_sae(saes[name], folder / name, metrics=metrics)
 
 
 def seconds(folder: Path, runs: list[list[int]]) -> float:

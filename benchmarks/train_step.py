@@ -1,6 +1,6 @@
 """A full training step (forward, backward, clip, Adam, projection) against its encoder product alone.
 
-python -m benchmarks.train_step [--kinds TopK ...] [--shapes 384x12288x2048 ...] [--repeats 5]      prints one JSON line
+python -m benchmarks.train_step [--kinds TopK ...] [--shapes 384x12288x2048 ...]      prints one JSON line
     --device cuda --shapes 768x24576x16384      on a GPU (not tried yet: none was at hand)
 
 Medians, in one run, interleaved. `encoder_gemm` is the product (batch, d) x (d, s) with its
@@ -44,8 +44,10 @@ def half_dead(s: int) -> Tensor:
 
 @torch.no_grad()
 def start(W_enc: Tensor, b_enc: Tensor, x_nd: Tensor, *, limited: bool, dead: Tensor | None = None) -> None:
-    """Set the bias of a new encoder (d, s) so that as many latents fire as in a trained one: 50 per token unless k
-    limits them, and never those that are `dead`."""
+    """Set the bias of a new encoder (d, s) so that as many latents fire as in a trained one.
+
+    That is 50 per token unless k limits them, and never those that are `dead`.
+    """
     pre = x_nd[:256] @ W_enc + b_enc
     if not limited:
         b_enc -= pre.flatten().kthvalue(pre.numel() - 50 * len(pre)).values
@@ -86,7 +88,7 @@ def encoder_gemm(
 def measure(
     steps: dict[str, Callable[[Tensor], object]], x_nd: Tensor, repeats: int
 ) -> dict[str, dict[str, float]]:
-    """Medians over `repeats` rounds of every step, after a round to warm up; `encoder_gemm` is one of them."""
+    """Medians over `repeats` rounds of every step, `encoder_gemm` among them, after a round to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(repeats + 1):
         for name, step in steps.items():

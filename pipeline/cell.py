@@ -93,7 +93,7 @@ def build(node: DictConfig, *without: str, **extra: object) -> object:
     options = plain(node) | extra
     target = options.get("_target_")
     if not isinstance(target, str) or not target.startswith(OURS):
-        raise SaevError(f"_target_ must be one of {', '.join(OURS)}..., got {target!r}")
+        raise SaevError(f"_target_ must be one of {', '.join(f'{ours}*' for ours in OURS)}, got {target!r}")
     for key in ("name", *without):
         options.pop(key, None)
     if nested := [key for key, value in options.items() if "_target_" in repr(value) and key != "_target_"]:

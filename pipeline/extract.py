@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from pipeline.cell import Cell, grid
 from pipeline.stage import plain, read, stage
@@ -19,7 +19,9 @@ def main(cfg: DictConfig) -> None:
     from saev.machine.progress import say
 
     cell, options = Cell(cfg), read(Recording, cfg.extract)
-    layers = grid()["layers"] if cfg.layers is None else list(cfg.layers)
+    layers = grid()["layers"] if cfg.layers is None else cfg.layers
+    if not isinstance(layers, (list, ListConfig)):
+        raise SaevError(f"layers must be a list, got {layers!r}")
     if cfg.workers is not None:
         check_int("workers", cfg.workers, low=0)
     images = {split: cell.images(split) for split in plain(cfg.data.splits)}
@@ -36,7 +38,7 @@ def main(cfg: DictConfig) -> None:
         # Where the values would differ the work starts anew.
         identity = {
             "options": plain(cfg.extract),
-            "layers": layers,
+            "layers": list(layers),
             "weights": cell.backbone.weights_hash(),
             "geometry": cell.backbone.geometry,
             "data": source.fingerprint,
@@ -47,7 +49,7 @@ def main(cfg: DictConfig) -> None:
             cell.backbone,
             source,
             cfg.acts[split],
-            layers=layers,
+            layers=list(layers),
             working=working,
             options=replace(options, split=split),
             machine=cell.machine,

@@ -31,9 +31,7 @@ def main(words: list[str]) -> None:
     if run(folder, sys.executable, "-m", "dvc", "root", quiet=True) != 0:
         run(folder, sys.executable, "-m", "dvc", "init", "--quiet")
         shutil.copy(HOME / ".dvc" / "config", folder / ".dvc" / "config")
-    print(
-        f"new_study: list data, backbones, layers and SAEs in {folder}/conf/study.yaml; then: cd {folder}; dvc repro"
-    )
+    print(f"new_study: list its cells in {folder}/conf/study.yaml, then: cd {folder}; dvc repro")
 
 
 def run(folder: Path, *command: str, quiet: bool = False) -> int:

@@ -9,9 +9,9 @@ from omegaconf import DictConfig
 from pipeline.cell import Cell
 from pipeline.pictures import exemplars
 from pipeline.stage import read, stage
-from saev.checks import Options, at_least, check_seed
+from saev.checks import Options, at_least, check_choice, check_seed
 
-MEANS = ("f1", "f1_train", "ap", "null_f1", "null_f1_95")
+MEANS = ("f1", "f1_train", "null_f1", "null_f1_95")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,14 @@ class Probing(Options, section="probe"):
     max_tokens: Annotated[int, at_least(2)]
     strongest: Annotated[int, at_least(0)]
     exemplars: Annotated[int, at_least(1)]
+    scores: tuple[str, ...]
+
+    def __post_init__(self):
+        from saev.probing.match import SCORES
+
+        super().__post_init__()
+        for name in self.scores:
+            check_choice("probe.scores", name, tuple(SCORES))
 
 
 @stage("probe")
@@ -35,10 +43,10 @@ def main(cfg: DictConfig) -> None:
     cell, options, seed = Cell(cfg), read(Probing, cfg.probe), check_seed(cfg.seed)
     splits, units = asked(cell, options)
     (train, asked_train, _), (val, asked_val, _) = splits
-    matches = match_concepts(train, val, asked_train, asked_val)
+    matches = match_concepts(train, val, asked_train, asked_val, options.scores)
     rows = [match.row() for match in matches]
     linear = linear_probes(*splits, seed=seed, max_tokens=options.max_tokens) if matches else None
-    means = {key: fmean(row[key] for row in rows) if rows else None for key in MEANS}
+    means = {key: fmean(row[key] for row in rows) if rows else None for key in (*MEANS, *options.scores)}
     above = fmean(row["f1"] > row["null_f1_95"] for row in rows) if rows else None
     metrics = {"units": units if rows else None, "concepts": len(rows), **means, "above_null": above}
     val = cell.codes("val")

@@ -75,7 +75,7 @@ def read(kind: type[Kind], section: DictConfig | dict) -> Kind:
     """
     options = plain(section) if isinstance(section, DictConfig) else section
     known = {field.name: field for field in fields(kind)}
-    name = kind._section
+    name = kind.section
     if not isinstance(options, dict):
         raise SaevError(f"{name} must be a section of {', '.join(known)}, got {options!r}")
     if unknown := [key for key in options if key not in known]:

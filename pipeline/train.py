@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from pipeline.cell import Cell, grid, read_json
 from pipeline.stage import compose_again, plain, read, stage
@@ -70,7 +70,8 @@ def beside(cell: Cell) -> Iterator[Cell]:
     from saev.sae import Trained
 
     named, found = cell.cfg.together, 0
-    if named != "study" and not all(isinstance(name, str) for name in named):
+    listed = isinstance(named, ListConfig) and all(isinstance(name, str) for name in named)
+    if named != "study" and not listed:
         raise SaevError(f"together must be a list of files of conf/sae, or study, got {named!r}")
     for name in grid()["saes"] if named == "study" else named:
         other = Cell(compose_again("train", sae=name))

@@ -65,17 +65,18 @@ class Options:
         TypeError: an annotation is none of the above.
     """
 
-    _section: ClassVar[str | None] = None
+    section: ClassVar[str | None] = None
+    """What stands before the names of its fields in messages."""
 
     def __init_subclass__(cls, *, section: str | None = None, **kw: object):
         super().__init_subclass__(**kw)
         if section is not None:
-            cls._section = section
+            cls.section = section
 
     def __post_init__(self):
         hints = get_type_hints(type(self), include_extras=True)
         for field in fields(self):
-            name = f"{self._section}.{field.name}" if self._section else field.name
+            name = f"{self.section}.{field.name}" if self.section else field.name
             value = getattr(self, field.name)
             _check(name, value, _rule(hints[field.name], self))
             object.__setattr__(self, field.name, _frozen(value))

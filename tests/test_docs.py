@@ -32,7 +32,7 @@ def test_store_examples(library, stores):
     else:
         np.testing.assert_array_equal(names["acts"], stores["train"].acts(1)[:32, 1:])
     if library == "zarr":
-        # The normalised activations have mean 0 and mean norm sqrt(d) over the whole store; 32 of 40 images come close.
+        # The normalised activations have mean 0 and mean norm sqrt(d) over the store; 32 of 40 come close.
         assert np.linalg.norm(names["x"], axis=-1).mean() == pytest.approx(24**0.5, rel=0.05)
         assert names["labels"].shape == (32, 16)
 
@@ -79,10 +79,8 @@ def test_architecture_page_quotes_the_committed_benchmarks():
         fp32, bf16 = (step[f"{shape}, {precision}"] for precision in ("fp32", "bf16"))
         for name in set(fp32) - {"encoder_gemm"}:
             a, b = fp32[name], bf16[name]
-            assert (
-                f"| {name} | {a['tokens_per_s']:,} | {a['times_gemm']} | {b['tokens_per_s']:,} | {b['times_gemm']} |"
-                in page
-            )
+            figures = (x for run in (a, b) for x in (f"{run['tokens_per_s']:,}", run["times_gemm"]))
+            assert f"| {name} | {' | '.join(map(str, figures))} |" in page
 
 
 def test_pages_quote_the_committed_comparisons():
@@ -107,5 +105,6 @@ def test_pages_quote_the_committed_comparisons():
             f"| {shape} | {' | '.join(f'{gain(result):.2f}' for result in kinds.values())} |"
             in pages["architectures"]
         )
-    quoted = f"took {sweep['one_stream_s']:.0f} s instead of {sweep['eight_runs_s']:.0f} s here, {sweep['faster']} times as fast"
+    one, eight = (f"{sweep[key]:.0f} s" for key in ("one_stream_s", "eight_runs_s"))
+    quoted = f"took {one} instead of {eight} here, {sweep['faster']} times as fast"
     assert quoted in pages["training"]

@@ -11,23 +11,25 @@ README = (ROOT / "README.md").read_text()
 
 
 def metrics(stage: str, sae: str) -> dict:
-    return json.loads((ROOT / f"results/{stage}/mosaic-dinov2_packaged-{sae}/metrics.json").read_text())
+    cell = f"mosaic-dinov2_packaged-L10-{sae}"
+    return json.loads((ROOT / f"results/{stage}/{cell}/metrics.json").read_text())
 
 
 @pytest.mark.parametrize("sae", ["topk", "relu"])
 def test_results_table_is_the_committed_run(sae):
-    train, probe, intervene = (metrics(stage, sae) for stage in ("train", "probe", "intervene"))
+    scores, probe, intervene = (metrics(stage, sae) for stage in ("evaluate", "probe", "intervene"))
     edit = intervene["chosen_latent"]["all"]
+    reached = edit["other_at_80"]
     expected = [
-        f"{train['val']['l0']:.1f}",
-        f"{train['val']['nmse']:.3f}",
-        f"{train['train']['nmse']:.3f}",
-        f"{100 * train['val']['dead']:.1f} %",
-        f"{100 * train['fidelity']['recovered']:.1f} %",
+        f"{scores['val']['l0']:.1f}",
+        f"{scores['val']['nmse']:.3f}",
+        f"{scores['train']['nmse']:.3f}",
+        f"{100 * scores['val']['dead']:.1f} %",
+        f"{100 * scores['fidelity']['recovered']:.1f} %",
         f"{probe['f1']:.2f}",
         f"{probe['null_f1']:.3f}",
         f"{edit['selectivity']:.2f}",
-        f"{100 * edit['other_at_80']:.1f} %",
+        "never" if reached is None else f"{100 * reached:.1f} %",
     ]
     (row,) = re.findall(rf"^\| {sae} \|(.*)\|$", README, re.M)
     assert [cell.strip() for cell in row.split("|")] == expected
@@ -41,10 +43,8 @@ def test_claims_about_the_controls():
     ]
     selectivities = [edit["selectivity"] for edit in edits]
     assert f"{min(selectivities):.2f} to {max(selectivities):.2f}" in README
-    (reached,) = (edit["other_at_80"] for edit in edits if edit["other_at_80"] is not None)
-    assert f"{100 * reached:.0f} % of the others" in README
     own = metrics("intervene", "topk")["chosen_latent"]["class"]["other_at_80"]
-    assert f"own patches change {100 * own:.1f} % of the others" in README
+    assert f"change {100 * own:.1f} % of the others" in README
 
 
 def test_paths_and_commands_exist():

@@ -27,7 +27,8 @@ from saev.training.options import Training
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """A setting. The default is an easy one: twice as many features as dimensions, few at a time, hardly any noise."""
+    """A setting. The default is an easy one: twice as many features as dimensions, few at a time, hardly any
+    noise."""
 
     d: int = 64
     """Width of the data."""
@@ -87,7 +88,8 @@ class _Stream(IterableDataset):
 def train_on(
     truth: Truth, architectures: Sequence[Architecture], *, steps: int, batch_size: int = 1024, seed: int = 1
 ) -> list[SAE]:
-    """Train one SAE per architecture on the data of `truth`, or fit it, on the CPU, with the project's own training module."""
+    """Train one SAE per architecture on the data of `truth`, or fit it, on the CPU, with the project's own
+    training module."""
     if seed == truth.seed:
         raise SaevError(
             f"seed {seed} is the dictionary's own: the SAEs would start with the truth as their directions"

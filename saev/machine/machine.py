@@ -113,15 +113,3 @@ def hush_lightning() -> None:
 def cores() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def autocast(precision: str, device: "torch.device | str" = "cpu") -> AbstractContextManager:
-    """Machine.autocast for callers that do not hold a Machine yet."""
-    import torch
-
-    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=use_bf16(precision, device))
-
-
-def pick_device(accelerator: str) -> str:
-    """Machine.device for callers that do not hold a Machine yet."""
-    return str(Machine(accelerator=accelerator).device)

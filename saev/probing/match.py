@@ -1,7 +1,7 @@
 """The latent that stands for each concept: chosen on one split, measured on another, beside latents taken at
 random."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,19 +30,28 @@ class Match(NamedTuple):
     latent and threshold. null_f1, the mean of the live latents, each at its best training threshold;
     null_f1_95, their 95th percentile; rank, the share of them with at least the chosen one's F1, itself
     included (not the p-value of a choice among them). units, images: on validation, that show the concept.
-    And SCORES."""
+    And those of SCORES that were asked for."""
 
     def row(self) -> dict:
         """A flat record."""
         return {"name": self.name, "latent": self.latent, "threshold": self.threshold, **self.scores}
 
 
-def match_concepts(train: Codes, val: Codes, asked_train: Concepts, asked_val: Concepts) -> list[Match]:
+def match_concepts(
+    train: Codes,
+    val: Codes,
+    asked_train: Concepts,
+    asked_val: Concepts,
+    scores: Sequence[str] = ("ap", "prevalence"),
+) -> list[Match]:
     """For each concept choose (latent, threshold) by training F1 and measure the choice on validation.
 
     The null needs no sampling: "a live latent taken at random" has as its distribution of F1 the F1s of all
     live latents. Concepts that either split does not show are left out; without a latent that is live in
     training there is nothing to choose.
+
+    Args:
+        scores: names among SCORES.
     """
     counts_train, counts_val = count(train, asked_train), count(val, asked_val)
     table_train, table_val = f1(counts_train), f1(counts_val)
@@ -57,7 +66,7 @@ def match_concepts(train: Codes, val: Codes, asked_train: Concepts, asked_val: C
         s = int(np.where(live, f1_train, -1).argmax())
         units, truth = asked_val.of(c)
         code = val.column(s)[units]
-        scores = {
+        found = {
             "f1_train": f1_train[s],
             "f1": f1_val[s],
             "null_f1": f1_val[live].mean(),
@@ -65,8 +74,8 @@ def match_concepts(train: Codes, val: Codes, asked_train: Concepts, asked_val: C
             "rank": (f1_val[live] >= f1_val[s]).mean(),
             "units": truth.sum(),
             "images": len(np.unique(asked_val.image[units[truth]])),
-            **{name: score(truth, code) for name, score in SCORES.items()},
+            **{name: SCORES[name](truth, code) for name in scores},
         }
-        scores = {name: float(value) for name, value in scores.items()}
-        matches.append(Match(asked_val.names[c], s, THRESHOLDS[threshold_of[s]], scores))
+        found = {name: float(value) for name, value in found.items()}
+        matches.append(Match(asked_val.names[c], s, THRESHOLDS[threshold_of[s]], found))
     return matches

@@ -3,6 +3,7 @@
 import os
 import zipfile
 from pathlib import Path
+from pickle import UnpicklingError
 
 import lightning
 import torch
@@ -83,5 +84,7 @@ def _read(path: Path) -> dict:
             if (part := file.testzip()) is not None:
                 raise ValueError(f"the checksum of {part} does not fit")
         return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except Exception as error:  # zipfile, pickle and torch each raise their own
+    except UnpicklingError:  # whose text proposes to load them all the same
+        raise _Damaged(f"{path} holds other things than tensors and plain values") from None
+    except Exception as error:  # zipfile and torch each raise their own
         raise _Damaged(f"{path} is damaged ({first_line(error)})") from None

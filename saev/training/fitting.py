@@ -9,7 +9,7 @@ import torch
 
 from saev.activations.stream import ActivationStream
 from saev.activations.tokens import Tokens
-from saev.checks import check_int
+from saev.checks import check_seed
 from saev.errors import SaevError
 from saev.machine.machine import Machine
 from saev.sae.model import SAE, Architecture
@@ -64,12 +64,14 @@ def fit(
         OSError: the checkpoint cannot be written.
     """
     architectures = _by_name(members)
-    check_int("seed", seed, low=0, high=2**32 - 1)
+    check_seed(seed)
     mean, scale = tokens.normalisation()
     if not 0 < scale < float("inf"):
         raise SaevError(
-            f"{tokens.path}: activations of layer {tokens.layer} have scale {scale}, so they are all alike"
+            f"{tokens.path}: layer {tokens.layer} has scale {scale}: its activations are all alike, or NaN"
         )
+    if machine.parallel == "latents":
+        _check_divisible(architectures)
     loop = Loop(options, machine, working)
     new = partial(SAE, mean=torch.from_numpy(mean), scale=scale, seed=seed)
     trained = {
@@ -77,8 +79,6 @@ def fit(
         for name, architecture in architectures.items()
         if isinstance(architecture, Trained)
     }
-    if loop.shard:
-        _check_divisible(architectures)
     for sae in trained.values():
         initialise(sae, tokens, options.window, seed)
     stream = partial(

@@ -80,11 +80,10 @@ class Loop:
             KeyboardInterrupt: as it came.
         """
         module = SAETraining(saes, self.options)
-        last = self.resumable and self.resumable.last(self.trainer, module.members)
+        last = self.resumable.last(self.trainer, module.members) if self.resumable else None
         with quiet_lightning(), _own_exits():
-            self.trainer.fit(
-                module, _Batches(stream, divided=bool(self.shard)), ckpt_path=last, weights_only=True
-            )
+            batches = _Batches(stream, divided=bool(self.shard))
+            self.trainer.fit(module, batches, ckpt_path=last, weights_only=True)
         return module.curves
 
 

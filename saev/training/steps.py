@@ -54,9 +54,10 @@ class Learner(nn.Module):
         nn.utils.clip_grads_with_norm_(sae.parameters(), limit, norm)
 
     def point(self, step: int, result: Objective) -> dict[str, float | str]:
-        """A point of its loss curve."""
-        n_dead, d_sae = count_shards(self.dead.sum(), self.sae.shards), self.sae.architecture.d_sae
-        values = {"loss": result.loss, "mse": result.mse, "l0": result.l0, "dead": n_dead / d_sae}
+        """A point of its loss curve, over the tokens of all processes."""
+        values = {key: distributed.mean(getattr(result, key)) for key in ("loss", "mse", "l0")}
+        n_dead = count_shards(self.dead.sum(), self.sae.shards)
+        values["dead"] = n_dead / self.sae.architecture.d_sae
         rounded = {key: float(f"{value.item():.6g}") for key, value in values.items()}
         return {"step": step, "sae": self.name, **rounded}
 

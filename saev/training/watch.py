@@ -6,7 +6,7 @@ from saev.machine.progress import Progress, number
 
 
 class TrainingProgress(lightning.Callback):
-    """Steps done, tokens per second, time left, and the first member's NMSE, L0 and dead latents.
+    """Steps done, tokens per second, time left, and the first member's NMSE, L0 and dead latents, if any.
 
     (Lightning's own bar knows batches per second, and asks the device for every number at every step.)
     """
@@ -20,15 +20,13 @@ class TrainingProgress(lightning.Callback):
 
         def facts(steps_per_second: float) -> str:
             rate, last = number(steps_per_second * self.batch_size), module.curves[first][-1]
-            return (
-                f"{rate} tokens/s, NMSE {last['mse']:.2g}, L0 {number(last['l0'])}, dead {last['dead']:.1%}"
-            )
+            dead = f", dead {last['dead']:.1%}" if last["dead"] else ""
+            return f"{rate} tokens/s, NMSE {last['mse']:.2g}, L0 {number(last['l0'])}{dead}"
 
-        what, steps = (
-            f"train {first}" + (f" and {len(others)} more" if others else ""),
-            trainer.limit_train_batches,
+        what = f"train {first} and {len(others)} more" if others else f"train {first}"
+        self.progress = Progress(
+            what, trainer.limit_train_batches, "steps", done=trainer.global_step, facts=facts
         )
-        self.progress = Progress(what, steps, "steps", done=trainer.global_step, facts=facts)
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_) -> None:
         self.progress.update(trainer.global_step)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch.accelerators import Accelerator
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils import backend_registration
@@ -58,6 +59,10 @@ class Pretend(torch.Tensor):
     def __repr__(self, **_: Any) -> str:
         return f"Pretend({self.values_})"
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Saved as what it is for whoever has no such device."""
+        return self.values_.__reduce_ex__(protocol)
+
     @classmethod
     def __torch_dispatch__(cls, op: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         return _run(op, args, kwargs or {})
@@ -73,8 +78,8 @@ class Factories(TorchFunctionMode):
         return op(*args, **kwargs)
 
 
-class PretendAccelerator(Accelerator):
-    """One pretend device for Lightning."""
+class _PretendAccelerator(Accelerator):
+    """One pretend device."""
 
     def setup_device(self, device: torch.device) -> None:
         pass
@@ -106,6 +111,11 @@ class PretendAccelerator(Accelerator):
         return "pretend"
 
 
+def pretend_strategy() -> SingleDeviceStrategy:
+    """What makes Lightning's trainer work on the pretend device."""
+    return SingleDeviceStrategy(device=DEVICE, accelerator=_PretendAccelerator())
+
+
 def _is_pretend(device: object) -> bool:
     return device is not None and torch.device(device).type == DEVICE.type
 
@@ -125,6 +135,8 @@ def _run(op: Any, args: tuple, kwargs: dict) -> Any:
     behind = pytree.tree_map(lambda x: x.values_ if isinstance(x, Pretend) else x, (args, kwargs))
     out = op(*behind[0], **behind[1])
     if name.endswith("_") and isinstance(args[0], Pretend):
+        if args[0].shape != args[0].values_.shape:  # squeeze_ and its like, of which matmul is made
+            args[0].data = Pretend(args[0].values_)
         return args[0]
     return pytree.tree_map(lambda x: Pretend(x) if isinstance(x, torch.Tensor) and pretends else x, out)
 

@@ -15,6 +15,10 @@ def test_it_computes_what_the_cpu_does():
     ((there @ b).relu().square().sum() * 0.5).backward()
     assert here.device == here.grad.device == DEVICE
     torch.testing.assert_close(here.grad.cpu(), there.grad, rtol=0, atol=0)
+    row, matrix = torch.randn(3).to(DEVICE), b.to(DEVICE).requires_grad_()
+    product = row @ matrix  # a matrix product whose result is squeezed in place
+    product.sum().backward()
+    assert product.shape == (2,) and product.cpu().shape == (2,) and matrix.grad.shape == (3, 2)
     with Factories():
         assert torch.arange(3, device=DEVICE).device == DEVICE
     assert torch.zeros(3, device=DEVICE).cpu().tolist() == [0, 0, 0]

@@ -1,4 +1,4 @@
-"""Other SAE libraries and ours on shared weights, in float64. Run by `make peers`, in an environment of its own."""
+"""Other SAE libraries and ours on shared weights, in float64. `make peers` runs it in its own environment."""
 
 from functools import partial
 from pathlib import Path
@@ -34,8 +34,8 @@ def random_sae(architecture, mean=None, scale=1.0) -> SAE:
     return sae
 
 
-# Every peer takes our weights and returns its parameters, by our names, and its loss in our units, the mean over
-# tokens and dimensions.
+# Every peer takes our weights and returns its parameters, by our names, and its loss in our units, the mean
+# over tokens and dimensions.
 
 
 def share(sae: SAE, theirs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -199,7 +199,7 @@ def assert_gradients_agree(sae, loss, theirs, their_loss):
 
 
 # With few active latents ours computes ReLU-like SAEs with sparse products, else with dense ones.
-CASES = [(case, shift) for case in AGREE for shift in ((0.0,) if AGREE[case][0].limited else (0.0, -1.8))]
+CASES = [(case, shift) for case in AGREE for shift in ((0.0,) if AGREE[case][0].competitive else (0.0, -1.8))]
 
 
 @pytest.mark.parametrize(("case", "shift"), CASES)
@@ -219,7 +219,7 @@ def aux_loss(sae, x):
 
 
 def aux_sae():
-    """As many dead latents as are chosen have a positive pre-activation: SAELens decodes the negative ones as well."""
+    """As many dead latents as are chosen have positive pre-activations: SAELens decodes negative ones too."""
     sae = random_sae(TopK(d_sae=S, k=K, aux_k=D // 2)).double()
     sae.b_enc.data += 1
     return sae

@@ -76,7 +76,9 @@ def here(cwd: Path, stage: str, *overrides: str) -> None:
     from hydra import compose, initialize_config_dir
 
     with chdir(cwd):
-        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        with initialize_config_dir(
+            str(ROOT / "conf"), version_base="1.3"
+        ):  # conf/study.yaml aside, nobody's own
             cfg = compose(stage, list(overrides))
         import_module(f"pipeline.{stage}").main(cfg)
 

@@ -1,4 +1,5 @@
-"""Real processes, killed with -9 in the middle, then run again: the outputs must be those of an undisturbed run."""
+"""Real processes, killed with -9 in the middle, then run again: the outputs must be those of an undisturbed
+run."""
 
 import signal
 import subprocess
@@ -8,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.pipeline.study import TINY, beginnings, command, digest, environment, run
+from tests.pipeline.study import LAYER, TINY, beginnings, command, digest, environment, run
 
 TRAIN = [
     *TINY,
+    *LAYER,
     "sae.d_sae=256",
     "sae.k=8",
     "sae.prefixes=[]",
@@ -49,7 +51,7 @@ def undisturbed(tmp_path_factory) -> Path:
     return cwd
 
 
-EXTRACT = [*TINY, "data.splits.train.n=600", "extract.chunk=16"]
+EXTRACT = [*TINY, "layers=[4]", "data.splits.train.n=600", "extract.chunk=16"]
 
 
 def test_killed_stages_continue_to_the_same_bytes(undisturbed, tmp_path):
@@ -100,7 +102,7 @@ def test_a_dictionary_in_shards_continues_to_the_same_bytes(undisturbed, tmp_pat
     )
     assert run(tmp_path, "train", *shards, "sae.name=broken").returncode == 0
     whole, broken = (
-        tmp_path / f"data/sae/mosaic-timm-{name}/sae/sae.safetensors" for name in ("whole", "broken")
+        tmp_path / f"data/sae/mosaic-timm-L4-{name}/sae.safetensors" for name in ("whole", "broken")
     )
     assert whole.read_bytes() == broken.read_bytes()
     assert not any((tmp_path / ".scratch").rglob("*.*"))
