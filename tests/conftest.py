@@ -6,6 +6,9 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
+# The models are tiny: on busy cores two threads wait for each other at every operation, 3 to 8 times as long.
+torch.set_num_threads(1)
+
 # Shapes and types of the arithmetic are checked at every call, in tests only.
 install_import_hook(
     ["saev.sae.model", "saev.sae.kernels.sparse", "saev.intervention.edits"], "beartype.beartype"
