@@ -8,6 +8,8 @@ from safetensors.numpy import load_file
 
 from tests.pipeline.study import LAYER, STAGES, TINY, succeed
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def acts(tmp_path_factory):

@@ -11,6 +11,8 @@ import pytest
 
 from tests.pipeline.study import LAYER, TINY, beginnings, command, digest, environment, run
 
+pytestmark = pytest.mark.slow
+
 TRAIN = [
     *TINY,
     *LAYER,
