@@ -11,9 +11,18 @@ from saev.features import Codes
 from saev.probing.concepts import Concepts
 from saev.probing.f1 import THRESHOLDS, count, f1
 
+
+def _average_precision(truth_m: np.ndarray, code_m: np.ndarray) -> float:
+    return average_precision_score(truth_m, code_m)
+
+
+def _prevalence(truth_m: np.ndarray, code_m: np.ndarray) -> float:
+    return truth_m.mean()
+
+
 SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "ap": average_precision_score,
-    "prevalence": lambda truth, code: truth.mean(),
+    "ap": _average_precision,
+    "prevalence": _prevalence,
 }
 """Of the chosen latent on validation, from (whether a unit shows the concept (m,), its code (m,)): average
 precision of the code as a score, and what it is for a random score."""

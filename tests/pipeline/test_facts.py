@@ -81,14 +81,13 @@ def test_a_new_cell_leaves_the_others_as_they_are(tree):
 
 
 def tables() -> list[tuple[str, str]]:
-    """(file, name) of every table of kinds: a module-level dict[str, Callable[...]]."""
+    """(file, name) of every table of kinds: a public module-level dict[str, Callable[...]]."""
     found = []
     for file in sorted((ROOT / "saev").rglob("*.py")):
         for node in ast.parse(file.read_text()).body:
-            if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation).startswith(
-                "dict[str, Callable"
-            ):
-                found.append((file.relative_to(ROOT).as_posix(), node.target.id))
+            if isinstance(node, ast.AnnAssign) and not node.target.id.startswith("_"):
+                if ast.unparse(node.annotation).startswith("dict[str, Callable"):
+                    found.append((file.relative_to(ROOT).as_posix(), node.target.id))
     return found
 
 
