@@ -88,9 +88,9 @@ def beside(cell: Cell) -> Iterator[Cell]:
 
 def done(cell: Cell) -> bool:
     """Whether this very SAE is in its place, or waits for its stage."""
-    from saev.files import fingerprint, scratch
+    from saev.files import fingerprint, scratch_place
 
-    waiting = scratch("train", identity(cell)) / "finished"
+    waiting = scratch_place("train", identity(cell)) / "finished"
     config = Path(cell.cfg.sae_dir, "config.json")
     return waiting.exists() or (
         config.is_file() and read_json(config).get("run") == fingerprint(identity(cell))

@@ -53,12 +53,17 @@ def publish(finished: Path, path: str | Path) -> None:
     shutil.move(finished, path)
 
 
+def scratch_place(stage: str, config: object) -> Path:
+    """Where the work of `stage` under `config` lies while it is not done: `.scratch/<stage>/<fingerprint>`."""
+    return Path(".scratch", stage, fingerprint(config))
+
+
 def scratch(stage: str, config: object) -> Path:
-    """The resumable working directory of `stage` under `config`: `.scratch/<stage>/<fingerprint>`.
+    """The resumable working directory of `stage` under `config`, made if it is not there.
 
     DVC deletes a stage's outputs before every run, so work that must survive a crash
     lives here; the stage moves the result out, or removes it, on success.
     """
-    path = Path(".scratch", stage, fingerprint(config))
+    path = scratch_place(stage, config)
     path.mkdir(parents=True, exist_ok=True)
     return path

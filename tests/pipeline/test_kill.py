@@ -11,8 +11,6 @@ import pytest
 
 from tests.pipeline.study import LAYER, TINY, beginnings, command, digest, environment, run
 
-pytestmark = pytest.mark.slow
-
 TRAIN = [
     *TINY,
     *LAYER,

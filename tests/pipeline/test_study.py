@@ -88,7 +88,6 @@ def test_a_second_study_gives_the_same_bytes(finished, tmp_path):
     assert digest(study(tmp_path), ".") == digest(finished, ".")
 
 
-@pytest.mark.slow
 def test_an_sae_that_waited_has_the_bytes_of_one_trained_alone(finished, tmp_path):
     common = [*TINY, *LAYER, *QUICK]
     waiting, alone = (beginnings(finished, tmp_path / name) for name in ("waiting", "alone"))
@@ -105,7 +104,6 @@ def test_an_sae_that_waited_has_the_bytes_of_one_trained_alone(finished, tmp_pat
     assert not list(waiting.glob(".scratch/train/*"))
 
 
-@pytest.mark.slow
 def test_a_study_trains_on_one_stream_what_is_still_to_be_trained(finished, tmp_path):
     cwd, common = beginnings(finished, tmp_path / "cwd"), [*TINY, *LAYER, *QUICK, "together=study"]
     write_grid(cwd, saes=["topk", "relu", "pca"])
@@ -118,7 +116,6 @@ def test_a_study_trains_on_one_stream_what_is_still_to_be_trained(finished, tmp_
     assert not list(cwd.glob(".scratch/train/*"))
 
 
-@pytest.mark.slow
 def test_a_baseline_goes_through_every_stage(finished, tmp_path):
     cwd = beginnings(finished, tmp_path / "cwd")
     for stage in ("train", "features", "evaluate", "probe", "intervene", "summary"):
@@ -131,7 +128,6 @@ def test_a_baseline_goes_through_every_stage(finished, tmp_path):
     here(cwd, "report")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["cls", "meanpool"])
 def test_an_sae_of_another_kind_of_token_goes_through_every_stage(tmp_path, kind):
     here(tmp_path, "extract", *STAGES["extract"], "extract.tokens=[cls,patch,meanpool]")
