@@ -54,7 +54,7 @@ def publish(finished: Path, path: str | Path) -> None:
 
 
 def scratch_place(stage: str, config: object) -> Path:
-    """Where the work of `stage` under `config` lies while it is not done: `.scratch/<stage>/<fingerprint>`."""
+    """Where unfinished work of `stage` under `config` lies: `.scratch/<stage>/<fingerprint>`."""
     return Path(".scratch", stage, fingerprint(config))
 
 
