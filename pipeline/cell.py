@@ -1,13 +1,13 @@
 """One cell of the study (data x backbone x layer x SAE), each part opened when it is asked for."""
 
-import json
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from pipeline.facts.configuration import read as read_yaml
 from pipeline.stage import conf_folder, plain, read
 from saev.errors import SaevError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # torch is loaded by the stages that need it
     from saev.features import Codes
     from saev.machine import Machine
     from saev.sae import SAE, Architecture
-    from saev.tasks import Task
+    from saev.tasks import Continuation, Task
 
 OURS = ("saev.data.", "saev.backbones.", "saev.sae.")
 """A configuration, which may be somebody else's, names code of these packages only."""
@@ -34,6 +34,7 @@ class Cell:
         """The images of a split, from their source."""
         return build(self.cfg.data, "splits", **plain(self.cfg.data.splits[split]))
 
+    @cache  # noqa: B019 (a cell lives as long as its process)
     def store(self, split: str) -> "Store":
         """The activations of a split."""
         from saev.activations import Store
@@ -66,6 +67,7 @@ class Cell:
 
         return load_sae(self.cfg.sae_dir)
 
+    @cache  # noqa: B019 (as above)
     def codes(self, split: str) -> "Codes":
         """Of the SAE, on a split."""
         from saev.features import load_codes
@@ -78,6 +80,17 @@ class Cell:
         from saev.tasks import load_task
 
         return load_task(self.cfg.head_dir, self.store("train"))
+
+    def opened(self, n_images: int, seed: int) -> "Continuation":
+        """The model, asked its task, from the layer on, on validation images spread over the classes."""
+        from saev.tasks import Continuation
+
+        tokens = self.tokens("val")
+        tokens.store.check_backbone(self.backbone)
+        images = tokens.store.drawn(n_images, seed)
+        return Continuation.from_store(
+            self.backbone, self.task, tokens.store, tokens.layer, images, self.machine
+        )
 
     def results(self, stage: str) -> Path:
         """The folder of a stage's results."""
@@ -108,19 +121,9 @@ def grid() -> dict[str, list]:
         SaevError: one of them is not a list of different values.
     """
     file = conf_folder("study") / "study.yaml"
-    study = OmegaConf.to_container(OmegaConf.load(file), resolve=True)["study"]
+    study = read_yaml(file).get("study") or {}
     for key in ("data", "backbones", "layers", "saes"):
         values = study.get(key)
         if not isinstance(values, list) or not values or len(set(map(str, values))) < len(values):
             raise SaevError(f"{file}: study.{key} must be a list of different values, got {values!r}")
     return study
-
-
-def read_json(path: str | Path) -> dict | list | None:
-    """What another stage wrote. Raises SaevError if it is missing or damaged."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SaevError(f"{path}: not there; run the stage that writes it") from None
-    except ValueError as error:
-        raise SaevError(f"{path}: damaged: {error}; run the stage that writes it again") from None

@@ -24,7 +24,6 @@ def main(cfg: DictConfig) -> None:
     from saev.evaluation import measure_fidelity, measure_reconstruction
     from saev.files import write_json
     from saev.machine.progress import say
-    from saev.tasks import Continuation
 
     cell, options, seed = Cell(cfg), read(Evaluation, cfg.evaluate), check_seed(cfg.seed)
     val, train, device, name = cell.tokens("val"), cell.tokens("train"), cell.machine.device, cfg.sae_dir
@@ -33,11 +32,8 @@ def main(cfg: DictConfig) -> None:
         {name: cell.sae}, train, n_images=options.train_images, device=device
     )[name]
     faithful = None
-    if cell.task and "meanpool" not in val.kinds:  # which is no token of the model
-        val.store.check_backbone(cell.backbone)
-        images = val.store.drawn(options.fidelity_images, seed)
-        model = Continuation.from_store(cell.backbone, cell.task, val.store, val.layer, images, cell.machine)
-        faithful = measure_fidelity(cell.sae, model, val)
+    if cell.task and val.of_model:
+        faithful = measure_fidelity(cell.sae, cell.opened(options.fidelity_images, seed), val)
     results = cell.results("evaluate")
     write_json(results / "density.json", np.asarray(density).tolist())
     write_json(results / "metrics.json", {"val": on_val, "train": on_train, "fidelity": faithful})

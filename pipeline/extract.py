@@ -12,6 +12,7 @@ from pipeline.stage import plain, read, stage
 @stage("extract")
 def main(cfg: DictConfig) -> None:
     from saev.activations import Recording, record
+    from saev.activations.recording import identity
     from saev.checks import check_int
     from saev.errors import SaevError
     from saev.files import scratch, write_json
@@ -22,6 +23,7 @@ def main(cfg: DictConfig) -> None:
     layers = grid()["layers"] if cfg.layers is None else cfg.layers
     if not isinstance(layers, (list, ListConfig)):
         raise SaevError(f"layers must be a list, got {layers!r}")
+    layers = list(layers)
     if cfg.workers is not None:
         check_int("workers", cfg.workers, low=0)
     images = {split: cell.images(split) for split in plain(cfg.data.splits)}
@@ -35,23 +37,16 @@ def main(cfg: DictConfig) -> None:
     cell.machine.launch()
     metrics, classes = {}, {}
     for split, source in images.items():
+        named = replace(options, split=split)
         # Where the values would differ the work starts anew.
-        identity = {
-            "options": plain(cfg.extract),
-            "layers": list(layers),
-            "weights": cell.backbone.weights_hash(),
-            "geometry": cell.backbone.geometry,
-            "data": source.fingerprint,
-            "bf16": cell.machine.bf16,
-        }
-        working = scratch("extract", identity)
+        working = scratch("extract", identity(cell.backbone, source, layers, named, cell.machine))
         store = record(
             cell.backbone,
             source,
             cfg.acts[split],
-            layers=list(layers),
+            layers=layers,
             working=working,
-            options=replace(options, split=split),
+            options=named,
             machine=cell.machine,
             workers=cfg.workers,
         )

@@ -6,10 +6,11 @@ from typing import Annotated
 
 from omegaconf import DictConfig
 
-from pipeline.cell import Cell, read_json
+from pipeline.cell import Cell
 from pipeline.pictures import edited_maps
 from pipeline.stage import read, stage
 from saev.checks import Options, at_least, check_seed
+from saev.files import read_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +25,9 @@ class Experiment(Options, section="intervene"):
 @stage("intervene")
 def main(cfg: DictConfig) -> None:
     from saev.files import new_directory, write_json
-    from saev.intervention import Arm, Illustration, edited_images, run_experiment, summarise, trials
+    from saev.intervention import Arm, Illustration, Setup, edited_images, run_experiment, summarise, trials
     from saev.machine.progress import say
-    from saev.report import map_pages, save, tradeoff
+    from saev.report import map_pages, save, save_pages, tradeoff
 
     cell, seed = Cell(cfg), check_seed(cfg.seed)
     experiment, maps = read(Experiment, cfg.intervene), read(Illustration, cfg.maps)
@@ -42,7 +43,8 @@ def main(cfg: DictConfig) -> None:
                 {"reason": reason, "images": 0, "points": [], "curves": [], "classes": []},
             )
         else:
-            setup = opened(cell, experiment.images, seed)
+            model = cell.opened(experiment.images, seed)
+            setup = Setup(cell.sae, model, cell.tokens("val"), cell.codes("train"), cell.codes("val"))
             among = trials(setup, {name: match["latent"] for name, match in matches.items()}, seed)
             summary = summarise(run_experiment(setup, among, arms), seed=seed)
             write_json(out / "outcome.json", {"reason": None, "images": len(setup.model), **summary})
@@ -52,10 +54,7 @@ def main(cfg: DictConfig) -> None:
             classes = cell.task.classes
             best = [trial for name in names for trial in among if classes[trial.target] == name]
             shown = list(edited_maps(cell, edited_images(best, maps)))
-            for page, figure in enumerate(
-                map_pages(shown, classes, f"set to {maps.strength:g} x its maximum"), start=1
-            ):
-                save(figure, out / f"maps-{page}.png")
+            save_pages(map_pages(shown, classes, f"set to {maps.strength:g} x its maximum"), out, "maps")
     say(f"intervene: {reason or f'{len(arms)} arms on {len(matches)} concepts'}; in {results}")
 
 
@@ -65,23 +64,9 @@ def unable(cell: Cell, matches: dict) -> str | None:
         return f"no task: {read_json(f'{cell.cfg.head_dir}/config.json')['reason']}"
     if not matches:
         return "no latent was chosen for any concept"
-    if "meanpool" in cell.tokens("val").kinds:
+    if not cell.tokens("val").of_model:
         return "the SAE reads mean patch tokens, which the model has no such token of to edit"
     return None
-
-
-def opened(cell: Cell, n_images: int, seed: int) -> object:
-    """The model cut open on validation images spread over the classes."""
-    from saev.intervention import Setup
-    from saev.tasks import Continuation
-
-    tokens = cell.tokens("val")
-    tokens.store.check_backbone(cell.backbone)
-    images = tokens.store.drawn(n_images, seed)
-    model = Continuation.from_store(
-        cell.backbone, cell.task, tokens.store, tokens.layer, images, cell.machine
-    )
-    return Setup(cell.sae, model, tokens, cell.codes("train"), cell.codes("val"))
 
 
 def headline(curves: list[dict]) -> dict:

@@ -1,5 +1,4 @@
-"""A study of one's own: a folder with its own conf/, dvc.yaml and lock, beside the embedded study or anywhere
-else.
+"""A study of one's own: a folder with its own conf/, dvc.yaml and lock, anywhere.
 
 python -m pipeline.new_study ../birds
 """

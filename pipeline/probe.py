@@ -38,7 +38,7 @@ def main(cfg: DictConfig) -> None:
     from saev.files import new_directory, write_json
     from saev.machine.progress import say
     from saev.probing import linear_probes, match_concepts
-    from saev.report import exemplar_pages, f1_bars, save
+    from saev.report import exemplar_pages, f1_bars, save, save_pages
 
     cell, options, seed = Cell(cfg), read(Probing, cfg.probe), check_seed(cfg.seed)
     splits, units = asked(cell, options)
@@ -61,8 +61,7 @@ def main(cfg: DictConfig) -> None:
         if rows:
             save(f1_bars(rows), out / "f1.png")
         shown = list(exemplars(cell, rows or strongest, options.exemplars))
-        for page, figure in enumerate(exemplar_pages(shown), start=1):
-            save(figure, out / f"exemplars-{page}.png")
+        save_pages(exemplar_pages(shown), out, "exemplars")
     found = (
         f"F1 {means['f1']:.2f} over {len(rows)} concepts" if rows else "no concept is labelled in both splits"
     )
@@ -81,10 +80,11 @@ def asked(cell: Cell, options: Probing) -> tuple[list[tuple], str]:
     by_image = store.labelled == "images" and tokens[0].per_image > 1
     if options.units == "images" or (options.units == "auto" and by_image):
         codes = [c.pooled("max") for c in codes]
-        concepts = [classes_of_images(t.store, ignored) for t in tokens]
-        return list(zip(codes, concepts, tokens, strict=True)), "images"
-    concepts = [classes_of_tokens(t, ignored) for t in tokens]
-    return list(zip(codes, concepts, tokens, strict=True)), "patches" if tokens[0].grid else "tokens"
+        concepts, units = [classes_of_images(t.store, ignored) for t in tokens], "images"
+    else:
+        concepts = [classes_of_tokens(t, ignored) for t in tokens]
+        units = "patches" if tokens[0].grid else "tokens"
+    return list(zip(codes, concepts, tokens, strict=True)), units
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from pipeline.cell import Cell, read_json
+from pipeline.cell import Cell
 from pipeline.stage import stage
 
 PLACE = "all"
@@ -11,7 +11,7 @@ PLACE = "all"
 
 @stage("summary")
 def main(cfg: DictConfig) -> None:
-    from saev.files import write_json
+    from saev.files import read_json, write_json
 
     cell = Cell(cfg)
     scores, probe, edits = (

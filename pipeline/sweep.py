@@ -8,7 +8,6 @@ show` compares them.
 """
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,11 +41,7 @@ def main(words: list[str]) -> int:
         folder / "study.yaml", yaml.safe_dump({"study": study}, sort_keys=False, default_flow_style=None)
     )
     print(f"sweep: {', '.join(members)} in {folder / 'study.yaml'}", file=sys.stderr, flush=True)
-    beside = Path(sys.executable).with_name("dvc")
-    dvc = shutil.which("dvc", path=str(beside.parent)) or shutil.which("dvc")
-    if dvc is None:
-        raise SaevError("dvc: not on the PATH; `source .venv/bin/activate` first")
-    return subprocess.run([dvc, "repro"]).returncode
+    return subprocess.run([sys.executable, "-m", "dvc", "repro"]).returncode
 
 
 def expand(words: list[str], folder: Path) -> Iterator[tuple[str, dict]]:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig
 
-from pipeline.cell import Cell, grid, read_json
+from pipeline.cell import Cell, grid
 from pipeline.stage import compose_again, plain, read, stage
 from saev.checks import check_seed
 from saev.errors import SaevError
+from saev.files import read_json, scratch_place
 
 MOST = 8
 """SAEs on one stream: more do not fit the memory of a laptop, and gain little (docs/training.md)."""
@@ -17,7 +18,7 @@ MOST = 8
 
 @stage("train")
 def main(cfg: DictConfig) -> None:
-    from saev.files import fingerprint, new_directory, publish, scratch, write_json
+    from saev.files import new_directory, publish, scratch, write_json
     from saev.machine.progress import say
     from saev.sae import save_sae
     from saev.training import Training, fit
@@ -25,9 +26,10 @@ def main(cfg: DictConfig) -> None:
     cell, options = Cell(cfg), read(Training, cfg.trainer)
     working = scratch("train", identity(cell))
     if not (working / "finished").exists():
-        members = {cfg.sae.name: cell} | {other.cfg.sae.name: other for other in beside(cell)}
+        members = {member.cfg.sae.name: member for member in (cell, *beside(cell))}
+        places = {name: scratch_place("train", identity(member)) for name, member in members.items()}
         alone = len(members) == 1
-        together = working if alone else scratch("train", [identity(member) for member in members.values()])
+        together = working if alone else scratch("train", [place.name for place in places.values()])
         fitted = fit(
             {name: member.architecture for name, member in members.items()},
             cell.tokens("train"),
@@ -38,10 +40,9 @@ def main(cfg: DictConfig) -> None:
         )
         if not fitted:
             return  # what follows is the first process's work
-        for name, member in members.items():
-            sae, curve = fitted[name]
-            with new_directory(scratch("train", identity(member)) / "finished") as out:
-                save_sae(sae, out / "sae", run=fingerprint(identity(member)))
+        for name, (sae, curve) in fitted.items():
+            with new_directory(places[name] / "finished") as out:
+                save_sae(sae, out / "sae", run=places[name].name)
                 write_json(out / "curve.json", curve)
         if not alone:
             shutil.rmtree(together)
@@ -88,13 +89,8 @@ def beside(cell: Cell) -> Iterator[Cell]:
 
 def done(cell: Cell) -> bool:
     """Whether this very SAE is in its place, or waits for its stage."""
-    from saev.files import fingerprint, scratch_place
-
-    waiting = scratch_place("train", identity(cell)) / "finished"
-    config = Path(cell.cfg.sae_dir, "config.json")
-    return waiting.exists() or (
-        config.is_file() and read_json(config).get("run") == fingerprint(identity(cell))
-    )
+    place, config = scratch_place("train", identity(cell)), Path(cell.cfg.sae_dir, "config.json")
+    return (place / "finished").exists() or (config.is_file() and read_json(config).get("run") == place.name)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from saev.errors import SaevError, first_line
+
 
 def fingerprint(value: object) -> str:
     """First 16 hex digits of the SHA-256 of `value` as canonical JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_json(path: str | Path, stage: str = "stage that writes it") -> dict | list | None:
+    """What a stage wrote. Raises SaevError, naming the `stage` to run, if it is missing or damaged."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse)
+    except FileNotFoundError:
+        raise SaevError(f"{path}: not there; run the {stage}") from None
+    except (ValueError, RecursionError) as error:
+        raise SaevError(f"{path}: damaged: {first_line(error)}; run the {stage} again") from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON number")
 
 
 def write_json(path: str | Path, value: object) -> None:
@@ -21,11 +37,16 @@ def write_json(path: str | Path, value: object) -> None:
 
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` atomically."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file atomically."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

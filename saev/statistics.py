@@ -64,9 +64,8 @@ def spread_over_classes(labels_n: np.ndarray, n: int, seed: int) -> np.ndarray:
     """
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(labels_n))
-    classes, class_of = np.unique(labels_n[order], return_inverse=True)
+    _, class_of, size = np.unique(labels_n[order], return_inverse=True, return_counts=True)
     turn = np.empty(len(order), np.int64)  # how many of its class were drawn before it
-    for c in range(len(classes)):
-        of_class = class_of == c
-        turn[of_class] = np.arange(of_class.sum())
+    first = np.repeat(size.cumsum() - size, size)
+    turn[np.argsort(class_of, kind="stable")] = np.arange(len(order)) - first
     return order[np.argsort(turn, kind="stable")][:n]

@@ -68,6 +68,12 @@ class Tokens:
         return self.store.grid if self.kinds == ("patch",) else None
 
     @property
+    def of_model(self) -> bool:
+        """Whether the model goes on with these tokens, so that changing them changes what it says; the mean
+        patch token is only computed from others."""
+        return set(self.kinds) <= self.store.attrs["backbone_tokens"].keys()
+
+    @property
     def origin(self) -> Origin:
         """What an SAE of these tokens is of."""
         return self.store.origin(self.layer, self.kinds)

@@ -78,10 +78,10 @@ class Codes:
         order = np.argsort(pair, kind="stable")
         pairs, first = np.unique(pair[order], return_index=True)
         values = self.csr.data[order]
-        if how == "max":
-            pooled = np.maximum.reduceat(values, first) if len(first) else values
-        else:
-            pooled = np.add.reduceat(values, first) / self.per_image if len(first) else values
+        over_units = np.maximum if how == "max" else np.add
+        pooled = over_units.reduceat(values, first) if len(first) else values
+        if how == "mean":
+            pooled = pooled / self.per_image
         # int32 indices: sklearn takes no others.
         image, latent = (part.astype(np.int32) for part in np.divmod(pairs, s))
         csr = scipy.sparse.csr_array((pooled, (image, latent)), shape=(self.n_images, s))

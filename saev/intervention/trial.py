@@ -33,7 +33,7 @@ class Setup:
     val: Codes
 
     def __post_init__(self):
-        if "meanpool" in self.tokens.kinds:
+        if not self.tokens.of_model:
             raise SaevError(
                 f"{self.tokens.path}: meanpool, which the SAE reads, is no token that an edit could change"
             )

@@ -13,3 +13,4 @@ from saev.report.page import write_report as write_report
 from saev.report.records import Results as Results
 from saev.report.study import gather as gather
 from saev.report.style import save as save
+from saev.report.style import save_pages as save_pages

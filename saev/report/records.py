@@ -1,6 +1,5 @@
 """The records that a study leaves under results/, read and checked: what the page says stands in them."""
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from saev.errors import SaevError, first_line
+from saev.files import read_json
 
 
 class Kind(NamedTuple):
@@ -114,12 +114,7 @@ class Results:
     def read(self, stage: str, cell: str, file: str):
         """A record of a stage about a cell, or about a store, of the shape that SHAPES gives it."""
         path = self.root / "results" / stage / cell / file
-        try:
-            value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
-        except FileNotFoundError:
-            raise SaevError(f"{path}: not there; run the {stage} stage") from None
-        except (ValueError, RecursionError) as error:
-            raise SaevError(f"{path}: damaged: {first_line(error)}; run the {stage} stage again") from None
+        value = read_json(path, f"{stage} stage")
         if fault := mismatch(value, SHAPES[stage, file]):
             raise SaevError(f"{path}: {fault}; run the {stage} stage again")
         return filled(value, SHAPES[stage, file])
@@ -189,7 +184,3 @@ def _join(where: str, key: str) -> str:
 def _brief(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 40 else text[:39] + "…"
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON number")

@@ -1,8 +1,7 @@
 """One look for all figures, whatever the reader's own matplotlib settings are."""
 
 import logging
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +15,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from saev.files import write_bytes
 from saev.report.lettering import families
 from saev.report.palette import COLOURS
 
@@ -64,17 +64,16 @@ def styled() -> Iterator[None]:
 
 def save(figure: Figure, path: str | Path, dpi: int = 110) -> None:
     """Write a PNG (the same bytes for the same figure), whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
     png = BytesIO()
     with styled():  # much is read from the settings only when a figure is drawn
         figure.savefig(png, format="png", dpi=dpi, metadata={"Software": None})
-    try:
-        partial.write_bytes(png.getvalue())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_bytes(path, png.getvalue())
+
+
+def save_pages(figures: Iterable[Figure], folder: Path, name: str) -> None:
+    """Write the figures as `<name>-1.png`, `<name>-2.png`, ..."""
+    for page, figure in enumerate(figures, start=1):
+        save(figure, folder / f"{name}-{page}.png")
 
 
 def sheet(width: float, height: float) -> tuple[Figure, Axes]:

@@ -1,5 +1,7 @@
 """Images, options and kinds that the tests of stores share."""
 
+from pathlib import Path
+
 from hypothesis import strategies as st
 
 from saev.activations import Recording, Store, record
@@ -54,3 +56,10 @@ def make(backbone, path, images, *, layers=(1,), machine=CPU, **options) -> Stor
         machine=machine,
         workers=0,
     )
+
+
+def flip_a_byte(file: Path) -> None:
+    """Damage a file as a disk does: one bit of its values."""
+    content = bytearray(file.read_bytes())
+    content[77] ^= 1
+    file.write_bytes(content)

@@ -7,7 +7,7 @@ import zarr
 from saev.activations import inspect_store
 from saev.data import Mosaic
 from saev.errors import SaevError
-from tests.activations.examples import make
+from tests.activations.examples import flip_a_byte, make
 
 
 @pytest.fixture
@@ -34,10 +34,7 @@ def test_misses_whole_arrays(copy, lost):
 
 
 def test_finds_the_damaged_chunk(copy):
-    file = copy / "acts/2/c/1/0/0"
-    content = bytearray(file.read_bytes())
-    content[77] ^= 1
-    file.write_bytes(content)
+    flip_a_byte(copy / "acts/2/c/1/0/0")
     found = inspect_store(copy)
     assert not found.whole and found.integrity["acts/2"].damaged == [1]
     assert [name for name, part in found.integrity.items() if part.damaged] == ["acts/2"]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from saev.activations import ActivationStream, Store, inspect_store
 from saev.data import IGNORE, Mosaic, Sample
 from saev.errors import SaevError
-from tests.activations.examples import Odd, make
+from tests.activations.examples import Odd, flip_a_byte, make
 
 
 @pytest.fixture
@@ -147,10 +147,7 @@ def test_arrays_that_the_attributes_deny(copy):
 
 
 def test_a_flipped_byte_is_noticed_by_every_reader(copy):
-    file = copy / "acts/2/c/1/0/0"
-    content = bytearray(file.read_bytes())
-    content[77] ^= 1
-    file.write_bytes(content)
+    flip_a_byte(copy / "acts/2/c/1/0/0")
     store = Store(copy)
     tokens = store.tokens(2)
     for use in (
