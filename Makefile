@@ -5,16 +5,18 @@
 
 PYTHON ?= python3
 VENV := .venv
-BIN := $(abspath $(VENV))/bin
+BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := .venv-peers
-PEERS_BIN := $(abspath $(PEERS))/bin
+PEERS_BIN := $(PEERS)/bin
 
 .PHONY: study test lint setup peers clean
 
 study: $(READY)
-	PATH=$(BIN):$$PATH dvc repro
-	@echo "The report: $(abspath report/index.html)"
+	@# DVC wants to know that an unpacked archive is no git repository.
+	git rev-parse --git-dir >/dev/null 2>&1 || $(BIN)/dvc config --local core.no_scm true
+	PATH="$$PWD/$(BIN):$$PATH" dvc repro
+	@echo "The report: $$PWD/report/index.html"
 
 test: $(READY)
 	$(BIN)/python -m pytest

@@ -14,6 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+
 MEMBERS = [{"k": k, "lr": lr} for k in (8, 16, 32, 64) for lr in (1e-3, 3e-3)]
 STEPS = 600
 
@@ -40,7 +42,7 @@ def run(folder: Path, members: list[int]) -> None:
             working=Path(working),
         )
     saes = {name: sae for name, (sae, _) in fitted.items()}
-    for name, (metrics, _) in measure_reconstruction(saes, store.tokens(0), n_images=100).items():
+    for name, (metrics, _) in measure_reconstruction(saes, store.tokens(0), images=np.arange(100)).items():
         save_sae(saes[name], folder / name, metrics=metrics)
 
 

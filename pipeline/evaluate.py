@@ -28,9 +28,8 @@ def main(cfg: DictConfig) -> None:
     cell, options, seed = Cell(cfg), read(Evaluation, cfg.evaluate), check_seed(cfg.seed)
     val, train, device, name = cell.tokens("val"), cell.tokens("train"), cell.machine.device, cfg.sae_dir
     on_val, density = measure_reconstruction({name: cell.sae}, val, device=device)[name]
-    on_train, _ = measure_reconstruction(
-        {name: cell.sae}, train, n_images=options.train_images, device=device
-    )[name]
+    images = train.store.drawn(options.train_images, seed)
+    on_train, _ = measure_reconstruction({name: cell.sae}, train, images=images, device=device)[name]
     faithful = None
     if cell.task and val.of_model:
         faithful = measure_fidelity(cell.sae, cell.opened(options.fidelity_images, seed), val)

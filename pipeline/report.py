@@ -19,11 +19,8 @@ def main(cfg: DictConfig) -> None:
     with new_directory(cfg.out) as out:
         for layer in (layer for store in stores for layer in store["layers"]):
             folder, saes = out / layer["folder"], layer["saes"]
-            points = [
-                {"sae": sae["name"], "l0": sae["val"]["l0"], "nmse": sae["val"]["nmse"]} for sae in saes
-            ]
             save(loss_curves([point for sae in saes for point in sae["curve"]]), folder / "loss.png")
-            save(frontier(points), folder / "frontier.png")
+            save(frontier([sae["frontier"] for sae in saes]), folder / "frontier.png")
             save(density_histogram({sae["name"]: sae["density"] for sae in saes}), folder / "density.png")
             for sae in saes:
                 (folder / sae["name"]).mkdir()

@@ -1,4 +1,4 @@
-"""The cell in a dozen numbers: what `dvc metrics show` lists and runs are compared by."""
+"""The cell in a few telling numbers: what `dvc metrics show` lists and runs are compared by."""
 
 from omegaconf import DictConfig
 
@@ -26,13 +26,11 @@ def main(cfg: DictConfig) -> None:
             "nmse": round(scores["val"]["nmse"], 4),
             "dead": round(scores["val"]["dead"], 4),
             "dense": round(scores["val"]["dense"], 4),
-            "recovered": rounded((scores["fidelity"] or {}).get("recovered")),
+            "recov": rounded((scores["fidelity"] or {}).get("recovered")),
             "f1": rounded(probe["f1"]),
             "null95": rounded(probe["null_f1_95"]),
-            "ap": rounded(probe["ap"]),
             "select": rounded(arms.get("chosen_latent", {}).get("selectivity")),
             "control": rounded(max(controls, default=None)),
-            "oth80": rounded(arms.get("chosen_latent", {}).get("other_at_80")),
         },
     )
 

@@ -3,8 +3,8 @@
     images -> activations (Zarr) -> SAEs -> codes -> probes -> interventions -> report
 
 The sub-packages follow that order and each imports only those before it:
-`data`, `backbones`, `activations`, `sae`, `training`, `features`, `probing`,
-`intervention`, `report`. Importing `saev` itself loads none of them (nor torch).
+`machine`, `data`, `backbones`, `activations`, `sae`, `training`, `tasks`, `features`,
+`evaluation`, `probing`, `intervention`, `report`. Importing `saev` itself loads none of them (nor torch).
 """
 
 from saev.errors import SaevError as SaevError

@@ -52,6 +52,14 @@ class Reader:
         self.grid, self.classes = tuple(self.attrs["grid"]), tuple(self.attrs["classes"])
         self.split, self.chunk = self.attrs["split"], self.attrs["chunk"]
 
+    def __repr__(self) -> str:
+        spans = ", ".join(f"{last - first} {kind}" for kind, (first, last) in self.spans.items())
+        layers = ", ".join(map(str, self.layers))
+        return (
+            f"{type(self).__name__}({self.path}: {self.n_images:,} images x {self.n_tokens} tokens ({spans}) "
+            f"x {self.d} {self.dtype}, layers {layers} of {self.attrs['backbone']})"
+        )
+
     @property
     def n_chunks(self) -> int:
         return math.ceil(self.n_images / self.chunk)

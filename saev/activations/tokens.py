@@ -83,13 +83,15 @@ class Tokens:
         """(t,) indices of the tokens along the store's token axis."""
         return np.concatenate([np.arange(*self.store.spans[kind]) for kind in self.kinds])
 
-    def chunks(self, n_images: int | None = None) -> Iterator[Chunk]:
-        """Yield all tokens in the order of the store, of its first `n_images` images if that is given.
+    def chunks(self, images: np.ndarray | None = None) -> Iterator[Chunk]:
+        """Yield all tokens in the order of the store, of the numbered `images` alone if they are given.
 
-        A thread reads one chunk ahead. A chunk of which no image is present is left out.
+        A thread reads one chunk ahead. A chunk of which no image is present, or asked for, is left out.
         """
         size = self.store.chunk
-        present = np.flatnonzero(self.store.present[:n_images])
+        present = np.flatnonzero(self.store.present)
+        if images is not None:
+            present = np.intersect1d(present, images)
         starts = np.flatnonzero(np.diff(present // size, prepend=-1))
         wanted = np.split(present, starts[1:]) if len(present) else []
 

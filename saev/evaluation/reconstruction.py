@@ -17,7 +17,7 @@ def measure_reconstruction(
     saes: dict[str, SAE],
     tokens: Tokens,
     *,
-    n_images: int | None = None,
+    images: np.ndarray | None = None,
     device: torch.device | str = "cpu",
     batch_size: int = 4096,
 ) -> dict[str, tuple[dict[str, float], np.ndarray]]:
@@ -31,7 +31,7 @@ def measure_reconstruction(
 
     Args:
         saes: by the names that errors call them by.
-        n_images: of the first so many images of the store; None: of all.
+        images: numbers of the images whose tokens are taken; None: of all.
 
     Returns:
         For each SAE its metrics, and the density (share of tokens on which it fires) of every latent, (s,).
@@ -45,8 +45,8 @@ def measure_reconstruction(
     mean = torch.from_numpy(tokens.normalisation()[0]).to(device)
     sse, sse_mean, n = dict.fromkeys(saes, 0.0), 0.0, 0
     fires = {name: torch.zeros(sae.d_sae, dtype=torch.int64, device=device) for name, sae in saes.items()}
-    total = tokens.n_images if n_images is None else min(n_images, tokens.n_images)
-    chunks = track(tokens.chunks(n_images), f"evaluate on {tokens.path}", total, size=lambda c: len(c.images))
+    total = tokens.n_images if images is None else len(images)
+    chunks = track(tokens.chunks(images), f"evaluate on {tokens.path}", total, size=lambda c: len(c.images))
     for _, x_btd in chunks:
         x_all = torch.from_numpy(x_btd).reshape(-1, tokens.d).to(device).float()
         n += len(x_all)

@@ -35,6 +35,11 @@ class Codes:
     sae: str
     """Digest of the SAE that encoded them."""
 
+    def __repr__(self) -> str:
+        units, s = self.csr.shape
+        active = self.csr.nnz / max(units, 1)
+        return f"Codes({units:,} units of {self.n_images:,} images x {s:,} latents, {active:.1f} active each)"
+
     @property
     def per_image(self) -> int:
         """Units of an image."""

@@ -13,6 +13,13 @@ from saev.report.style import GREY, nothing, percent, scale, styled
 DENSE_ABOVE = 0.01
 """Latents that fire on a larger share of the tokens are called dense."""
 
+COSTS = {
+    "nmse": ("Error: lower is better", "NMSE", 0.01),
+    "f1": ("Concepts: higher is better", "F1 of the chosen latents", 0.1),
+    "selectivity": ("Edits: higher is better", "selectivity of their edits", 0.1),
+}
+"""What sparsity is held against: title, axis, and the least that its end may be."""
+
 
 def loss_curves(points: list[dict]) -> Figure:
     """Reconstruction error and active latents during training, one line per SAE.
@@ -40,31 +47,35 @@ def loss_curves(points: list[dict]) -> Figure:
 
 
 def frontier(points: list[dict]) -> Figure:
-    """Sparsity against error on validation: down and left is better.
+    """Sparsity against what it costs and brings: error, F1 of the chosen latents, selectivity of their edits.
 
     Args:
-        points: records {sae, l0, nmse}; several of one SAE are joined.
+        points: records {sae, l0, nmse, f1, selectivity}; what was not measured of any of them is no panel.
     """
+    measured = [key for key in COSTS if any(point.get(key) is not None for point in points)]
     with styled():
-        figure = Figure(figsize=(5.6, 3.8), layout="constrained")
-        axes = figure.subplots()
+        figure = Figure(figsize=(1.6 + 3.6 * len(measured), 3.8), layout="constrained")
         looks = _looks(point["sae"] for point in points)
-        lines = {}
-        for name, look in looks.items():
-            lines[name] = np.array(sorted((p["l0"], p["nmse"]) for p in points if p["sae"] == name))
-            axes.plot(*lines[name].T, **look, marker="o", markersize=7, clip_on=False)
-        scale(axes, "x", [point["l0"] for point in points])
-        top = 1.15 * max([0.01, *(point["nmse"] for point in points)])
-        axes.set(xlabel="active latents per token (L0)", ylabel="NMSE", ylim=(0, top))
-        axes.set_title("Sparsity and error on validation")
-        if top > 1:
-            axes.axhline(1, color=GREY, linestyle=":", linewidth=1)
-            note = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom", "color": GREY}
-            axes.text(1, 1, "every token taken for the mean", fontsize=8, **note)
+        panels = figure.subplots(1, len(measured), squeeze=False)[0] if measured else []
+        for axes, key in zip(panels, measured, strict=True):
+            known = [point for point in points if point.get(key) is not None]
+            for point in known:
+                axes.plot(point["l0"], point[key], **looks[point["sae"]], marker="o", ms=7, clip_on=False)
+            scale(axes, "x", [point["l0"] for point in points])
+            title, label, least = COSTS[key]
+            top = max(1.15 * max(point[key] for point in known), least)
+            axes.set(xlabel="active latents per token (L0)", ylabel=label, ylim=(0, top), title=title)
+            if key == "nmse" and top > 1:
+                axes.axhline(1, color=GREY, linestyle=":", linewidth=1)
+                note = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom", "color": GREY}
+                axes.text(1, 1, "every token taken for the mean", fontsize=8, **note)
         figure.draw_without_rendering()  # words go where the finished layout leaves room
-        words = Words(axes, list(lines.values()))
-        for name, line in lines.items():
-            words.put(line[-1:], [fit(name, 1.8, 8)], looks[name]["color"])
+        for axes, key in zip(panels, measured, strict=True):
+            known = [point for point in points if point.get(key) is not None]
+            words = Words(axes, [np.array([[point["l0"], point[key]]]) for point in known])
+            for point in known:
+                at = np.array([[point["l0"], point[key]]])
+                words.put(at, [fit(point["sae"], 1.8, 8)], looks[point["sae"]]["color"])
     return figure
 
 

@@ -46,19 +46,27 @@ def _sae(results: Results, tokens: str, name: str) -> dict:
     density = results.read("evaluate", cell, "density.json")
     classes = results.read("probe", cell, "classes.json")
     outcome = results.read("intervene", cell, "outcome.json")
+    probed = results.read("probe", cell, "metrics.json")
     return {
         "name": name,
         "curve": results.read("train", cell, "curve.json"),
         "latents": len(density),
         "density": density,
         **scores,
-        "probe": results.read("probe", cell, "metrics.json"),
+        "probe": probed,
         "matches": classes,
         "doubts": doubts(classes),
         "strongest": results.read("probe", cell, "latents.json"),
         "outcome": outcome,
         "compared": compared(outcome),
         "headline": headline(outcome),
+        "frontier": {
+            "sae": name,
+            "l0": scores["val"]["l0"],
+            "nmse": scores["val"]["nmse"],
+            "f1": probed["f1"],
+            "selectivity": (headline(outcome) or {}).get("claim"),
+        },
         "pictures": _pictures(results, cell, bool(classes), outcome["reason"] is None),
     }
 

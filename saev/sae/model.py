@@ -68,6 +68,13 @@ class SAE(nn.Module):
         for name, start in architecture.extra_buffers().items():
             self.register_buffer(name, start)
 
+    def extra_repr(self) -> str:
+        """What `repr` tells: the architecture, the width, and what it was trained on."""
+        if self.origin is None:
+            return f"{self.architecture}, d={self.d}"
+        where = f"{' and '.join(self.origin.kinds)} tokens after block {self.origin.layer}"
+        return f"{self.architecture}, d={self.d}, of {where} of {self.origin.backbone}"
+
     @property
     def W_enc(self) -> Float[Tensor, "d s"]:
         """A view of the parameter `W_enc_sd`."""

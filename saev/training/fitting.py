@@ -12,11 +12,12 @@ from saev.activations.tokens import Tokens
 from saev.checks import check_seed
 from saev.errors import SaevError
 from saev.machine.machine import Machine
+from saev.machine.progress import say
 from saev.sae.model import SAE, Architecture
 from saev.sae.trained import Trained
 from saev.training.latent_parallel import join_shards
 from saev.training.loop import Loop
-from saev.training.options import Training
+from saev.training.options import REPEATS, Training
 
 
 class Member(NamedTuple):
@@ -72,6 +73,7 @@ def fit(
         )
     if machine.parallel == "latents":
         _check_divisible(architectures)
+    options = options.for_vectors(tokens.n_vectors)
     loop = Loop(options, machine, working)
     new = partial(SAE, mean=torch.from_numpy(mean), scale=scale, seed=seed)
     trained = {
@@ -84,6 +86,8 @@ def fit(
     stream = partial(
         ActivationStream, tokens, batch_size=options.batch_size, window=options.window, seed=seed
     )
+    if trained and (repeats := options.repeats(tokens.n_vectors)) > REPEATS:
+        say(f"train: {options.steps:,} steps see every token {repeats:,.0f} times; fewer would do")
     curves = loop.run(trained, stream) if trained else {}
     trained = {name: join_shards(sae) for name, sae in trained.items()}
     if not loop.is_first:

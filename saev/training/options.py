@@ -1,17 +1,23 @@
 """What all members of a run share."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from saev.checks import Options, above, at_least, between
+
+PASSES, REPEATS = 7, 50
+"""Over the vectors: usual, and at most."""
+FEWEST, MOST_VECTORS = 1000, 10**8
+"""Steps on a small store; vectors seen of a large one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training(Options, section="trainer"):
     """Options that all members share; those of one SAE are its Architecture's."""
 
-    steps: Annotated[int, at_least(1)]
-    """Optimiser steps."""
+    steps: Annotated[int, at_least(1)] | None = None
+    """Optimiser steps; None: as many as the amount of data asks for, see `for_vectors`."""
     batch_size: Annotated[int, at_least(1)] = 2048
     """Activation vectors per step, over all devices."""
     window: Annotated[int, at_least(2)] = 32
@@ -26,3 +32,22 @@ class Training(Options, section="trainer"):
     """Of the encoder product; `auto` is bf16 where the hardware multiplies it natively."""
     checkpoint_every: Annotated[int, at_least(1)] = 200
     """Steps between resumable checkpoints."""
+
+    def for_vectors(self, n_vectors: int) -> "Training":
+        """These options with a number of steps, for a store of so many activation vectors.
+
+            steps = seen / batch_size,  seen = min(10^8, max(7 n, min(50 n, 1000 batch_size)))
+
+        10^8 vectors is the budget of the SAEs of arXiv 2502.06755, less than one pass over ImageNet; 7 passes
+        are what the embedded study needs; a small store is passed over more often, for 1000 steps, but not
+        more than `REPEATS` times, from where on an SAE learns its images by heart.
+        """
+        if self.steps is not None:
+            return self
+        floor = min(REPEATS * n_vectors, FEWEST * self.batch_size)
+        seen = min(MOST_VECTORS, max(PASSES * n_vectors, floor))
+        return replace(self, steps=math.ceil(seen / self.batch_size))
+
+    def repeats(self, n_vectors: int) -> float:
+        """How often each of so many vectors is seen, once there is a number of steps."""
+        return self.steps * self.batch_size / n_vectors

@@ -33,16 +33,16 @@ def saes_of(tokens):
 
 
 @pytest.mark.parametrize(
-    ("kinds", "n_images"), [(("patch",), None), (("cls", "register"), None), (("patch",), 10)]
+    ("kinds", "images"), [(("patch",), None), (("cls", "register"), None), (("patch",), [13, 2, 5, 8, 19])]
 )
-def test_metrics_are_the_formulas(store, kinds, n_images):
+def test_metrics_are_the_formulas(store, kinds, images):
     tokens = store.tokens(1, kinds)
     saes = saes_of(tokens)
     columns = np.concatenate([np.arange(*SPANS[kind]) for kind in kinds])
     acts = store.acts(1)[:][:, columns].astype(np.float32)
-    x = acts[np.setdiff1d(np.arange(20)[:n_images], MISSING)].reshape(-1, 24)
+    x = acts[np.setdiff1d(np.arange(20) if images is None else images, MISSING)].reshape(-1, 24)
     mean = acts[np.setdiff1d(np.arange(20), MISSING)].reshape(-1, 24).mean(0, dtype=np.float64)
-    found = measure_reconstruction(saes, tokens, n_images=n_images, batch_size=37)
+    found = measure_reconstruction(saes, tokens, images=images, batch_size=37)
     for name, sae in saes.items():
         metrics, density = found[name]
         f = sae.encode(torch.from_numpy(x)).double().numpy()

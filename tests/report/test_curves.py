@@ -46,12 +46,24 @@ def test_frontier_shows_every_sae_under_its_name(n, tmp_path):
         {"sae": name, "l0": 30 + i % 3, "nmse": 0.2 + 0.01 * (i // 3)} for i, name in enumerate(SAES[:n])
     ]
     figure = frontier(points)
-    (axes,) = figure.axes
+    (axes,) = figure.axes  # of nothing else was measured
     drawn = {tuple(line.get_xydata()[0]) for line in axes.lines}
     assert drawn == {(p["l0"], p["nmse"]) for p in points}
     assert {text.get_text() for text in axes.texts} == set(SAES[:n])
     save(figure, tmp_path / "a.png")
     assert not overlap(boxes(settled(figure).axes[0].texts))
+
+
+def test_frontier_has_a_panel_of_all_that_was_measured(tmp_path):
+    points = [
+        {"sae": "a", "l0": 32, "nmse": 0.2, "f1": 0.5, "selectivity": 0.9},
+        {"sae": "b", "l0": 54, "nmse": 0.3, "f1": None, "selectivity": 0.7},
+    ]
+    error, f1, edits = frontier(points).axes
+    drawn = [{tuple(line.get_xydata()[0]) for line in axes.lines} for axes in (error, f1, edits)]
+    assert drawn == [{(32, 0.2), (54, 0.3)}, {(32, 0.5)}, {(32, 0.9), (54, 0.7)}]
+    save(frontier(points), tmp_path / "a.png")
+    assert frontier([]).axes == []
 
 
 def test_a_dead_sae_is_on_the_frontier():

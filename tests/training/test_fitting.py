@@ -149,9 +149,33 @@ def test_bad_options_are_named_and_echoed(option, value, right):
 
 
 def test_the_configuration_states_the_defaults():
-    written = yaml.safe_load((CONF / "trainer/default.yaml").read_text())
-    assert Training(**written) == Training(steps=written["steps"]) and set(written) == set(vars(OPTIONS))
-    assert Machine(**yaml.safe_load((CONF / "machine/default.yaml").read_text())) == Machine()
+    default, quick = (
+        yaml.safe_load((CONF / f"trainer/{name}.yaml").read_text()) for name in ("default", "quick")
+    )
+    assert Training(**default) == Training() and set(default) == set(vars(OPTIONS))
+    assert {**quick, "steps": None} == default and quick["steps"] < 1000
+
+
+@pytest.mark.parametrize(
+    ("n_vectors", "steps"),
+    [
+        (5_376, 132),  # 21 images of 256 patches: 50 times
+        (100_000, 1_000),
+        (358_400, 1_225),  # the embedded study: 7 times
+        (250_000_000, 48_829),  # ImageNet at 196 patches: 10^8 vectors
+    ],
+)
+def test_the_amount_of_data_gives_the_steps(n_vectors, steps):
+    assert Training().for_vectors(n_vectors).steps == steps
+    assert Training(steps=5).for_vectors(n_vectors).steps == 5
+    assert Training().for_vectors(n_vectors).repeats(n_vectors) < 51
+
+
+def test_more_repeats_than_make_sense_are_told(tokens, tmp_path, capsys):
+    train(tokens, {"topk": EVERY["topk"]}, tmp_path / "few")
+    assert "see every token" not in capsys.readouterr().err
+    train(tokens, {"topk": EVERY["topk"]}, tmp_path / "many", options=Training(steps=1000, batch_size=32))
+    assert "1,000 steps see every token" in capsys.readouterr().err
 
 
 def test_what_slurm_forbids_is_one_line(tokens, tmp_path, monkeypatch):
