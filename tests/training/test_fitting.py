@@ -174,7 +174,7 @@ def test_the_amount_of_data_gives_the_steps(n_vectors, steps):
 def test_more_repeats_than_make_sense_are_told(tokens, tmp_path, capsys):
     train(tokens, {"topk": EVERY["topk"]}, tmp_path / "few")
     assert "see every token" not in capsys.readouterr().err
-    train(tokens, {"topk": EVERY["topk"]}, tmp_path / "many", options=Training(steps=1000, batch_size=32))
+    train(tokens, {"topk": EVERY["topk"]}, tmp_path / "many", options=Training(steps=1000, batch_size=256))
     assert "1,000 steps see every token" in capsys.readouterr().err
 
 
