@@ -12,7 +12,7 @@ from pipeline.stage import one_line_errors
 from saev.errors import SaevError
 
 HOME = Path(__file__).parents[1]
-IGNORED = ".scratch/\n/data/\n/images/\n/dvc_plots/\n__pycache__/\n"
+IGNORED = ".scratch/\n/data/\n/images/\n/dvc_plots/\n/facts.json\n__pycache__/\n"
 
 
 def main(words: list[str]) -> None:

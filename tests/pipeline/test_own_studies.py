@@ -71,6 +71,20 @@ def test_a_study_of_ones_own_and_a_sweep(birds):
     assert call(ROOT, "git", "status", "--short") == before  # the embedded study is none the wiser
 
 
+@pytest.mark.slow
+def test_queued_experiments_run_everything_downstream(birds):
+    call(birds, "dvc", "repro")
+    call(birds, "git", "add", "-A")
+    call(birds, "git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "Study birds")
+    call(birds, "dvc", "exp", "run", "--queue", "-S", "conf/sae/topk.yaml:k=2,6")
+    call(birds, "dvc", "exp", "run", "--run-all")
+    words = ("dvc", "exp", "show", "--only-changed", "--drop", ".*/|Created|State|Executor")
+    lines = call(birds, *words).splitlines()
+    tried = [line.split() for line in lines if "[" in line]
+    assert sorted(line[-1] for line in tried) == ["2", "6"]  # the last column is k
+    assert "l0" in lines[1] and "nmse" in lines[1] and max(map(len, lines)) <= 120
+
+
 def test_members_of_a_sweep_are_named_after_what_differs():
     folder = ROOT / "conf" / "sae"
     found = dict(expand(["sae=topk,batchtopk", "sae.k=8,16", "sae.lr=0.001"], folder))
