@@ -46,10 +46,12 @@ def compared(outcome: dict) -> dict:
 
 
 def headline(outcome: dict) -> dict | None:
-    """Selectivity of the claim in the first place, and the largest of its controls there; None without."""
+    """Selectivity of the claim, and the largest of its controls, None without edits: of edits of every token,
+    the place that knows no labels, or if there are none of the first place."""
     if not outcome["curves"]:
         return None
-    place = outcome["curves"][0]["place"]
+    places = [curve["place"] for curve in outcome["curves"]]
+    place = "all" if "all" in places else places[0]
     here = [c for c in outcome["curves"] if c["place"] == place and c.get("selectivity") is not None]
     claim = next((curve["selectivity"] for curve in here if not is_control(curve["method"])), None)
     controls = [curve["selectivity"] for curve in here if is_control(curve["method"])]

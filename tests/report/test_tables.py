@@ -46,6 +46,8 @@ def test_the_headline_holds_the_best_control_against_the_claim():
             curve["method"]
         ]
     assert headline(of) == {"place": "on every token", "claim": 0.8, "control": 0.7}
+    of["curves"].reverse()  # the order of the arms is the user's
+    assert headline(of)["place"] == "on every token"
     assert headline(nothing()) is None
 
 
