@@ -17,6 +17,9 @@ IGNORED = ".scratch/\n/data/\n/images/\n/dvc_plots/\n/facts.json\n__pycache__/\n
 
 def main(words: list[str]) -> None:
     """Make the folder; where it lies in no repository, make it one, since DVC compares by commits."""
+    if "--help" in words:
+        print(__doc__)
+        return
     if len(words) != 1:
         raise SaevError(f"new_study takes one folder that is not there yet, got {' '.join(words) or 'none'}")
     folder = Path(words[0])

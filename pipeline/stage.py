@@ -43,6 +43,8 @@ def stage(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable
             keep_freed_memory()
             # Hydra prints composition errors over several lines unless told to raise them.
             os.environ["HYDRA_FULL_ERROR"] = "1"
+            if "--help" in sys.argv[1:]:
+                print(task.__globals__["__doc__"], end="\n\n")
             with one_line_errors(config_name):
                 conf = str(conf_folder(config_name))
                 run = hydra.main(config_path=conf, config_name=config_name, version_base="1.3")(quiet)

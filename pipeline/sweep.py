@@ -26,6 +26,9 @@ from saev.files import write_text
 
 def main(words: list[str]) -> int:
     """Add the members of the sweep to the study and run it; returns DVC's exit code."""
+    if "--help" in words:
+        print(__doc__)
+        return 0
     folder = conf_folder("study")
     members = dict(expand([word for word in words if word not in ("-m", "--multirun")], folder / "sae"))
     study = grid()
