@@ -44,7 +44,7 @@ class ActivationStream(IterableDataset):
         window: chunks in memory, half of them served, half being read.
         seed: of the shuffle.
         start: first t, to resume in the middle.
-        rank, world: this process takes rows rank, rank + world, ... of every batch.
+        part: (rank, world): this process takes rows rank, rank + world, ... of every batch.
 
     Raises:
         SaevError: a bad option, or fewer vectors than a batch; on reading, a damaged chunk.
@@ -58,11 +58,11 @@ class ActivationStream(IterableDataset):
         window: int = 32,
         seed: int = 0,
         start: int = 0,
-        rank: int = 0,
-        world: int = 1,
+        part: tuple[int, int] = (0, 1),
     ):
         check_int("batch_size", batch_size, low=1)
         check_int("window", window, low=2)
+        rank, world = part
         if batch_size % world:
             raise SaevError(f"batch_size must be a multiple of the {world} processes, got {batch_size}")
         if tokens.n_vectors < batch_size:

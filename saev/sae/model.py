@@ -32,8 +32,8 @@ class SAE(nn.Module):
         mean: (d,) mean activation. scale: mean norm of the centred activation over sqrt(d).
         seed: of the initial decoder directions.
         precision: of the encoder product; parameters stay float32.
-        shard, shards: hold the latents shard, shard + shards, ... alone (saev.sae.kernels.shards), for
-            training a dictionary with several processes; `s` is then their number.
+        shard: (i, n): hold the latents i, i + n, ... alone (saev.sae.kernels.shards), for training one
+            dictionary with n processes; `s` is then their number.
 
     Attributes:
         origin: the identity of the activations that it was trained on (saev.activations.origin), where known.
@@ -47,24 +47,23 @@ class SAE(nn.Module):
         *,
         seed: int = 0,
         precision: str = "fp32",
-        shard: int = 0,
-        shards: int = 1,
+        shard: tuple[int, int] = (0, 1),
     ):
         super().__init__()
-        self.architecture, self.precision, self.shard, self.shards = architecture, precision, shard, shards
-        self.origin = None
+        self.architecture, self.precision, self.origin = architecture, precision, None
+        self.shard, self.shards = shard
         d = len(mean)
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
         directions = torch.randn(architecture.d_sae, d, generator=torch.Generator().manual_seed(seed))
-        self.W_dec = nn.Parameter(F.normalize(directions, dim=1)[shard::shards].clone())
+        self.W_dec = nn.Parameter(F.normalize(directions, dim=1)[self.shard :: self.shards].clone())
         # The encoder's transpose: each latent's weights lie together in memory, which is how their gradient
         # is computed and used. (A parameter (d, s) with these strides costs fused Adam four times as long.)
         self.W_enc_sd = nn.Parameter(self.W_dec.detach().clone())
         self.b_enc = nn.Parameter(torch.zeros(self.s))
         self.b_dec = nn.Parameter(torch.zeros(d))
         for name, start in architecture.extra_parameters().items():
-            self.register_parameter(name, nn.Parameter(start[shard::shards].clone()))
+            self.register_parameter(name, nn.Parameter(start[self.shard :: self.shards].clone()))
         for name, start in architecture.extra_buffers().items():
             self.register_buffer(name, start)
 

@@ -77,7 +77,7 @@ def fit(
     loop = Loop(options, machine, working)
     new = partial(SAE, mean=torch.from_numpy(mean), scale=scale, seed=seed)
     trained = {
-        name: new(architecture, precision=options.precision, **loop.shard)
+        name: new(architecture, precision=options.precision, shard=loop.shard)
         for name, architecture in architectures.items()
         if isinstance(architecture, Trained)
     }

@@ -33,7 +33,8 @@ class Loop:
 
     Attributes:
         is_first: whether this is the first process, which has the results.
-        shard: which latents this process holds, as arguments of SAE; nothing if it holds all.
+        shard: which latents this process holds, as SAE has it.
+        part: which tokens of each batch it sees, as ActivationStream has it.
 
     Raises:
         SaevError: devices that cannot be had.
@@ -66,14 +67,15 @@ class Loop:
                 raise machine.refusal(error) from None
         rank, world = self.trainer.global_rank, self.trainer.world_size
         self.is_first = rank == 0
-        self.shard = {"shard": rank, "shards": world} if divided else {}
+        # Either the latents are divided, and every process sees all tokens, or the tokens.
+        self.shard, self.part = ((rank, world), (0, 1)) if divided else ((0, 1), (rank, world))
 
     def run(self, saes: Mapping[str, SAE], stream: Callable[..., IterableDataset]) -> dict[str, list[dict]]:
         """Take all steps and return the loss curve of each SAE; they are trained in place, and may be moved.
 
         Args:
-            stream: stream(start=, rank=, world=) gives the batches from number `start` on, of each the part
-                for process `rank` of `world`.
+            stream: stream(start=, part=) gives the batches from number `start` on, of each the part
+                (rank, world) for process `rank` of `world`.
 
         Raises:
             SaevError: a loss that is not finite, or a checkpoint of another run.
@@ -82,7 +84,7 @@ class Loop:
         module = SAETraining(saes, self.options)
         last = self.resumable.last(self.trainer, module.members) if self.resumable else None
         with quiet_lightning(), _own_exits():
-            batches = _Batches(stream, divided=bool(self.shard))
+            batches = _Batches(stream, self.part)
             self.trainer.fit(module, batches, ckpt_path=last, weights_only=True)
         return module.curves
 
@@ -90,15 +92,12 @@ class Loop:
 class _Batches(lightning.LightningDataModule):
     """The stream, started where the trainer stands: batch t depends on t alone, so that resume is exact."""
 
-    def __init__(self, stream: Callable[..., IterableDataset], divided: bool):
+    def __init__(self, stream: Callable[..., IterableDataset], part: tuple[int, int]):
         super().__init__()
-        self.stream, self.divided = stream, divided
+        self.stream, self.part = stream, part
 
     def train_dataloader(self) -> DataLoader:
-        trainer = self.trainer
-        # Where the latents are divided every process sees all tokens.
-        rank, world = (0, 1) if self.divided else (trainer.global_rank, trainer.world_size)
-        return DataLoader(self.stream(start=trainer.global_step, rank=rank, world=world), batch_size=None)
+        return DataLoader(self.stream(start=self.trainer.global_step, part=self.part), batch_size=None)
 
 
 @contextmanager

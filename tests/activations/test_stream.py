@@ -90,7 +90,7 @@ def test_places_say_where_every_vector_comes_from(damaged, kinds, window, world,
     size = data.draw(st.integers(1, tokens.n_vectors // world))
     for rank in range(world):
         stream = ActivationStream(
-            tokens, batch_size=size * world, window=window, seed=seed, rank=rank, world=world
+            tokens, batch_size=size * world, window=window, seed=seed, part=(rank, world)
         )
         for batch, places in islice(zip(stream, stream.places(), strict=False), 3):
             assert len(batch) == size
@@ -99,7 +99,7 @@ def test_places_say_where_every_vector_comes_from(damaged, kinds, window, world,
 
 def test_ranks_are_disjoint_and_together_complete(stores):
     whole = batches(stores["train"], 3, batch_size=64)
-    parts = [batches(stores["train"], 3, batch_size=64, rank=rank, world=2) for rank in range(2)]
+    parts = [batches(stores["train"], 3, batch_size=64, part=(rank, 2)) for rank in range(2)]
     for t in range(3):
         assert rows([parts[0][t], parts[1][t]]) == rows([whole[t]])
         assert len(parts[0][t]) == 32
@@ -112,7 +112,7 @@ def test_too_few_vectors_for_a_batch(stores):
 
 def test_a_batch_of_unequal_ranks_is_refused(stores):
     with pytest.raises(SaevError, match="batch_size must be a multiple of the 3 processes, got 64"):
-        ActivationStream(stores["train"].tokens(2), batch_size=64, world=3)
+        ActivationStream(stores["train"].tokens(2), batch_size=64, part=(0, 3))
 
 
 def test_batches_are_the_callers_own(stores):

@@ -62,7 +62,7 @@ def test_bf16_encoder_changes_little(architecture):
 
 
 def test_a_shard_knows_its_latents_and_those_of_all():
-    parts = [SAE(TopK(d_sae=7, k=2), torch.zeros(D), 1.0, shard=shard, shards=3) for shard in range(3)]
+    parts = [SAE(TopK(d_sae=7, k=2), torch.zeros(D), 1.0, shard=(shard, 3)) for shard in range(3)]
     assert [(sae.s, sae.d_sae, len(sae.W_dec), sae.W_enc.shape[1]) for sae in parts] == [
         (3, 7, 3, 3),
         (2, 7, 2, 2),

@@ -36,7 +36,7 @@ def work(shard, store, results):
     out = []
     for architecture, bias, where in CASES:
         whole, x = build(architecture, bias=bias)
-        sae = type(whole)(architecture, whole.mean, whole.scale.item(), shard=shard, shards=2).to(x.dtype)
+        sae = type(whole)(architecture, whole.mean, whole.scale.item(), shard=(shard, 2)).to(x.dtype)
         sae.load_state_dict(
             {name: shard_of(value, shard).clone() for name, value in whole.state_dict().items()}
         )
