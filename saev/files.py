@@ -4,16 +4,33 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from saev.errors import SaevError, first_line
+
+if TYPE_CHECKING:  # `pipeline.facts`, which runs before every stage, needs no numpy
+    import numpy as np
 
 
 def fingerprint(value: object) -> str:
     """First 16 hex digits of the SHA-256 of `value` as canonical JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def digest(facts: object, arrays: "Mapping[str, np.ndarray]") -> str:
+    """SHA-256 over `facts` as canonical JSON and over the arrays with their names, types and shapes, by name.
+
+    Written beside what it is of, it tells any byte that was changed since: of the values and of what is said
+    about them alike, which a hash of the file of values alone would leave open.
+    """
+    sha = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        sha.update(f"\n{name} {array.dtype} {array.shape}\n".encode())
+        sha.update(array.tobytes())
+    return sha.hexdigest()
 
 
 def read_json(path: str | Path, stage: str = "stage that writes it") -> dict | list | None:

@@ -12,6 +12,7 @@ import torch
 
 from saev.activations import Origin, Tokens, agree
 from saev.errors import SaevError, first_line
+from saev.files import digest
 from saev.machine import track
 from saev.sae.model import SAE
 
@@ -139,7 +140,7 @@ def encode_tokens(
         "origin": tokens.origin.as_dict(),
     }
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    save_file(arrays, path, metadata={"saev": json.dumps(facts)})
+    save_file(arrays, path, metadata={"saev": json.dumps(facts | {"sha256": digest(facts, arrays)})})
 
 
 def load_codes(path: str | Path, tokens: Tokens, sae: SAE) -> Codes:
@@ -155,16 +156,17 @@ def load_codes(path: str | Path, tokens: Tokens, sae: SAE) -> Codes:
     try:
         with safe_open(path, "np") as file:
             facts = json.loads((file.metadata() or {}).get("saev", "{}"))
-            values, latents, offsets = (file.get_tensor(key) for key in ("values", "latents", "offsets"))
+            arrays = {key: file.get_tensor(key) for key in ("values", "latents", "offsets")}
     except (SafetensorError, ValueError) as error:
         raise SaevError(f"{path}: damaged ({first_line(error)}); run the features stage again") from None
-    if not facts:
-        raise SaevError(f"{path}: does not say whose codes these are; run the features stage again")
+    if not isinstance(facts, dict) or facts.pop("sha256", None) != digest(facts, arrays):
+        raise SaevError(f"{path}: damaged (changed since it was written); run the features stage again")
     agree(Origin.of(facts["origin"]), tokens.origin, f"the codes {path}", str(tokens.path))
     if facts["sae"] != sae.digest():
         whose = f"the codes of SAE {facts['sae']}, not of the one given, {sae.digest()}"
         raise SaevError(f"{path}: {whose}; run the features stage again")
     shape = (tokens.n_images * tokens.per_image, sae.d_sae)
+    values, latents, offsets = arrays.values()
     _check_csr(values, latents, offsets, shape, path)
     # int32 indices: scipy would otherwise widen both arrays to int64.
     small = offsets.astype(np.int32) if offsets[-1] < 2**31 else offsets
@@ -178,12 +180,16 @@ def _check_csr(
     """Raise SaevError unless these are a matrix of that shape: scipy would walk out of memory."""
     n, s = shape
     right = (
-        len(offsets) == n + 1
+        values.dtype == np.float16
+        and latents.dtype in (np.uint16, np.int32)
+        and offsets.dtype == np.int64
+        and values.ndim == latents.ndim == offsets.ndim == 1
+        and len(offsets) == n + 1
         and offsets[0] == 0
         and (np.diff(offsets) >= 0).all()
         and offsets[-1] == len(values) == len(latents)
         and ((latents >= 0) & (latents < s)).all()
-        and (values > 0).all()
+        and ((values > 0) & np.isfinite(values)).all()
     )
     if not right:
         what = f"do not form codes of {n} units by {s} latents"

@@ -1,6 +1,5 @@
 """The sparse autoencoder, and what an architecture has to say to make it one."""
 
-import hashlib
 from dataclasses import asdict, dataclass, fields
 from typing import Annotated
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from saev.checks import Options, at_least
 from saev.errors import SaevError
+from saev.files import digest
 from saev.machine.machine import use_bf16
 from saev.sae.kernels.selection import select_above
 from saev.sae.kernels.sparse import Codes, Pairs, bag, to_offsets
@@ -160,11 +160,18 @@ class SAE(nn.Module):
         """
         options = asdict(self.architecture)
         chosen = {f.name: options[f.name] for f in fields(self.architecture) if options[f.name] != f.default}
-        sha = hashlib.sha256(f"{type(self.architecture).__name__} {chosen}\n".encode())
-        for name, value in sorted(self.state_dict().items()):
-            sha.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-            sha.update(value.cpu().numpy().tobytes())
-        return sha.hexdigest()[:16]
+        arrays = {name: value.cpu().numpy() for name, value in self.state_dict().items()}
+        return digest([type(self.architecture).__name__, chosen], arrays)[:16]
+
+    def check_values(self) -> None:
+        """Raise SaevError unless all its values are finite, and its scale above 0."""
+        for name, value in self.state_dict().items():
+            if wrong := int((~value.isfinite()).sum()):
+                raise SaevError(
+                    f"{name.removesuffix('_sd')} must be finite, but {wrong} of its values are not"
+                )
+        if not self.scale > 0:
+            raise SaevError(f"scale must be > 0, got {self.scale.item():g}")
 
 
 @dataclass(frozen=True, kw_only=True)

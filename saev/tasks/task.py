@@ -19,7 +19,7 @@ from saev.activations import Origin, Store, agree
 from saev.backbones.backbone import Backbone
 from saev.data.sample import IGNORE
 from saev.errors import SaevError, first_line
-from saev.files import new_directory, write_json
+from saev.files import digest, new_directory, write_json
 
 
 def _patches(backbone: Backbone, final_btd: Tensor) -> Tensor:
@@ -109,15 +109,17 @@ def ignored_classes(names: tuple[str, ...], classes: tuple[str, ...], key: str) 
 def save_task(task: Task | None, path: str | Path, reason: str = "") -> None:
     """Write the folder `path`: `head.safetensors` and `config.json`; of no task the `reason` why there is
     none."""
-    from safetensors.torch import save_file
+    from safetensors.numpy import save_file
 
     with new_directory(path) as folder:
         if task is None:
             write_json(folder / "config.json", {"readout": None, "reason": reason})
             return
-        save_file({key: value.cpu() for key, value in task.state_dict().items()}, folder / "head.safetensors")
+        arrays = {key: value.cpu().numpy() for key, value in task.state_dict().items()}
         config = {"readout": task.readout, "classes": list(task.classes), "ignored": list(task.ignored)}
-        write_json(folder / "config.json", {**config, "origin": task.origin.as_dict()})
+        config["origin"] = task.origin.as_dict()
+        save_file(arrays, folder / "head.safetensors")
+        write_json(folder / "config.json", {**config, "sha256": digest(config, arrays)})
 
 
 def load_task(path: str | Path, store: Store) -> Task | None:
@@ -148,13 +150,15 @@ def load_task(path: str | Path, store: Store) -> Task | None:
 
 def _read(folder: Path) -> Task | None:
     """What `save_task` wrote; any error says how it is damaged."""
-    from safetensors.torch import load_file
+    from safetensors.numpy import load_file
 
     config = json.loads((folder / "config.json").read_text())
     if config["readout"] is None:
         return None
-    tensors, n = load_file(folder / "head.safetensors"), len(config["classes"])
-    weight, bias = tensors["weight"], tensors["bias"]
+    arrays, n = load_file(folder / "head.safetensors"), len(config["classes"])
+    if config.pop("sha256") != digest(config, arrays):
+        raise ValueError("head.safetensors or config.json was changed since they were written")
+    weight, bias = torch.from_numpy(arrays["weight"]), torch.from_numpy(arrays["bias"])
     if (
         weight.shape[:-1] != (n,)
         or bias.shape != (n,)

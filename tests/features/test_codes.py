@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 from saev.activations import Origin
 from saev.errors import SaevError
 from saev.features import Codes, encode_tokens, load_codes
+from saev.files import digest
 from saev.sae import SAE, TopK
 from tests.activations.examples import MISSING, SPANS, Damaged, kinds_of_token, make
 
@@ -75,12 +76,10 @@ def test_images_that_are_missing_are_silent(store, sae, tmp_path):
 
 
 def test_the_file_says_whose_codes_of_what_it_holds(store, sae, tmp_path):
-    from safetensors import safe_open
-
     tokens = store.tokens(1, ("cls",))
     encode_tokens(sae, tokens, tmp_path / "deep" / "codes", what="some SAE")
-    with safe_open(tmp_path / "deep" / "codes", "np") as file:
-        facts = json.loads(file.metadata()["saev"])
+    facts = facts_of(tmp_path / "deep" / "codes")
+    assert facts.pop("sha256") == digest(facts, load_file(tmp_path / "deep" / "codes"))
     assert Origin.of(facts.pop("origin")) == tokens.origin
     assert facts == {"d_sae": 64, "n_images": 20, "sae": sae.digest()}
 
@@ -143,6 +142,13 @@ def test_tiny_codes_still_fire_and_huge_ones_are_refused(store, tmp_path):
         encode_tokens(grown, tokens, tmp_path / "huge", what="some SAE")
 
 
+def facts_of(file):
+    from safetensors import safe_open
+
+    with safe_open(file, "np") as opened:
+        return json.loads(opened.metadata()["saev"])
+
+
 def broken(key, change):
     def damage(arrays):
         arrays[key] = change(arrays[key].copy())
@@ -171,23 +177,34 @@ def set_to(i, value):
         broken("offsets", set_to(0, 1)),
         broken("offsets", lambda offsets: offsets[:-1]),
         broken("offsets", lambda offsets: offsets[:0]),
+        broken("values", set_to(0, np.inf)),
+        broken("values", lambda values: values.astype(np.float32)),
+        broken("latents", lambda latents: latents[:, None]),
     ],
 )
-def test_damaged_arrays_are_one_line(store, sae, tmp_path, damage):
+def test_arrays_that_are_no_codes_are_one_line(store, sae, tmp_path, damage):
     """scipy would walk out of memory."""
-    from safetensors import safe_open
-
     tokens, file = store.tokens(1), tmp_path / "codes"
     encode_tokens(sae, tokens, file, what="some SAE")
-    arrays = load_file(file)
-    with safe_open(file, "np") as opened:
-        metadata = opened.metadata()
+    arrays, facts = load_file(file), facts_of(file)
     damage(arrays)
-    save_file(arrays, file, metadata=metadata)
+    del facts["sha256"]  # the writer was wrong, not the disk
+    facts["sha256"] = digest(facts, arrays)
+    save_file(arrays, file, metadata={"saev": json.dumps(facts)})
     with pytest.raises(
         SaevError, match=f"^{file}: damaged: .* 480 units by 64 latents; run the features stage"
     ):
         load_codes(file, tokens, sae)
+
+
+def test_every_changed_byte_is_noticed(store, sae, tmp_path):
+    tokens, file = store.tokens(1), tmp_path / "codes"
+    encode_tokens(sae, tokens, file, what="some SAE")
+    whole = file.read_bytes()
+    for place in np.random.default_rng(0).integers(len(whole), size=200):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(SaevError, match=f"{file}"):
+            load_codes(file, tokens, sae)
 
 
 def test_files_that_hold_no_codes_are_one_line(store, sae, tmp_path):
@@ -204,7 +221,7 @@ def test_files_that_hold_no_codes_are_one_line(store, sae, tmp_path):
             load_codes(file, tokens, sae)
         assert "\n" not in str(error.value)
     save_file({name: np.zeros(1) for name in ("values", "latents", "offsets")}, file)
-    with pytest.raises(SaevError, match=f"^{file}: does not say whose codes these are"):
+    with pytest.raises(SaevError, match=f"^{file}: damaged"):
         load_codes(file, tokens, sae)
 
 

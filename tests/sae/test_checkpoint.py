@@ -53,6 +53,30 @@ def test_checkpoint_round_trip(architecture, tmp_path):
         assert (tmp_path / "sae" / file).read_bytes() == (tmp_path / "again" / file).read_bytes()
 
 
+@pytest.mark.parametrize("file", ["sae.safetensors", "config.json"])
+def test_every_changed_byte_is_noticed(file, tmp_path):
+    sae, _ = build(TopK(d_sae=S, k=3), dtype=torch.float32)
+    save_sae(sae, tmp_path / "sae", run="0123")
+    whole = (tmp_path / "sae" / file).read_bytes()
+    for place in range(0, len(whole), max(1, len(whole) // 150)):
+        changed = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+        (tmp_path / "sae" / file).write_bytes(changed)
+        if file == "config.json" and changed.split() == whole.split():
+            continue  # white space says nothing
+        with pytest.raises(SaevError, match=f"^{tmp_path}/sae"):
+            load_sae(tmp_path / "sae")
+
+
+@pytest.mark.parametrize(("name", "value"), [("mean", torch.nan), ("b_enc", torch.inf), ("scale", 0.0)])
+def test_values_that_are_no_numbers_are_neither_written_nor_read(name, value, tmp_path):
+    sae, _ = build(TopK(d_sae=S, k=3), dtype=torch.float32)
+    with torch.no_grad():
+        getattr(sae, name).fill_(value)
+    with pytest.raises(SaevError, match=f"^{tmp_path}/sae: {name} must be (finite, but|> 0, got 0)"):
+        save_sae(sae, tmp_path / "sae")
+    assert not (tmp_path / "sae").exists()
+
+
 def test_checkpoints_of_earlier_versions_load(tmp_path):
     generator = torch.Generator().manual_seed(0)
     mean, b_enc, b_dec, W_enc = (torch.randn(shape, generator=generator) for shape in (2, 3, 2, (2, 3)))
@@ -113,7 +137,7 @@ def without(key):
         ("[]", "not the config of an SAE"),
         (
             json.dumps(EARLIER | {"schema": 9}),
-            "schema 9, architecture 'TopK'; this version reads schema 1 and .*TopK.*",
+            "schema 9, architecture 'TopK'; this version reads schemas 1 and 2, and .*TopK.*",
         ),
         (json.dumps(EARLIER | {"architecture": "_K"}), "schema 1, architecture '_K'; this version reads .+"),
         (

@@ -5,14 +5,16 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from saev.errors import SaevError, first_line
-from saev.files import new_directory, write_json
+from saev.files import digest, new_directory, write_json
 from saev.sae.formats.hub import SCHEME, fetch, upload
 from saev.sae.model import SAE, Architecture
 
-SCHEMA = 1
+SCHEMA = 2
+"""1 had no `sha256`; it is still read."""
 CONFIG, WEIGHTS = "config.json", "sae.safetensors"
 CARD = """---
 library_name: saev
@@ -34,9 +36,17 @@ f = sae.encode(x)  # raw activations (n, {d}) -> codes (n, {d_sae}); it owns the
 
 
 def save_sae(sae: SAE, path: str | Path, **facts: object) -> None:
-    """Write `sae` to the folder `path`, its config with its origin, if known, and `facts` such as metrics."""
-    from safetensors.torch import save_file
+    """Write `sae` to the folder `path`, its config with its origin, if known, and `facts` such as metrics.
 
+    Raises:
+        SaevError: a value is not finite, or the scale not above 0.
+    """
+    from safetensors.numpy import save_file
+
+    try:
+        sae.check_values()
+    except SaevError as error:
+        raise SaevError(f"{path}: {error}") from None
     origin = {} if sae.origin is None else {"origin": sae.origin.as_dict()}
     config = {
         "schema": SCHEMA,
@@ -47,11 +57,11 @@ def save_sae(sae: SAE, path: str | Path, **facts: object) -> None:
         **origin,
         **facts,
     }
+    arrays = {key: value.detach().cpu().numpy() for key, value in sae.state_dict().items()}
+    arrays["W_enc"] = np.ascontiguousarray(arrays.pop("W_enc_sd").T)  # (d, s), as in the formulas
     with new_directory(path) as folder:
-        tensors = {key: value.detach().cpu() for key, value in sae.state_dict().items()}
-        tensors["W_enc"] = tensors.pop("W_enc_sd").t().contiguous()  # (d, s), as in the formulas
-        save_file(tensors, folder / WEIGHTS)
-        write_json(folder / CONFIG, config)
+        save_file(arrays, folder / WEIGHTS)
+        write_json(folder / CONFIG, {**config, "sha256": digest(config, arrays)})
 
 
 def load_sae(path: str | Path) -> SAE:
@@ -61,7 +71,7 @@ def load_sae(path: str | Path) -> SAE:
         SaevError: it is missing, damaged, of another schema, or of an architecture that is not imported.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.numpy import load_file
 
     folder = locate(path)
     config = load_config(folder)
@@ -76,14 +86,23 @@ def load_sae(path: str | Path) -> SAE:
     except SaevError as error:
         raise SaevError(f"{folder / CONFIG}: {error}") from None
     try:
-        tensors = load_file(folder / WEIGHTS)
+        arrays = load_file(folder / WEIGHTS)
+        _check_digest(config, arrays)
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         tensors["W_enc_sd"] = tensors.pop("W_enc").t()
         sae.load_state_dict(tensors)
-    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
+        sae.check_values()
+    except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, SaevError) as error:
         raise SaevError(
             f"{folder / WEIGHTS}: does not hold the SAE of its {CONFIG} ({first_line(error)})"
         ) from None
     return sae.eval().requires_grad_(False)
+
+
+def _check_digest(config: dict, arrays: dict[str, np.ndarray]) -> None:
+    said = {key: value for key, value in config.items() if key != "sha256"}
+    if config["schema"] > 1 and config.get("sha256") != digest(said, arrays):
+        raise SaevError("one of the two was changed since they were written")
 
 
 def push_sae(path: str | Path, repo: str, *, private: bool = False) -> str:
@@ -122,10 +141,10 @@ def load_config(path: str | Path) -> dict:
         raise SaevError(f"{file}: damaged: {error}") from None
     if not isinstance(config, dict):
         raise SaevError(f"{file}: not the config of an SAE")
-    if config.get("schema") != SCHEMA or config.get("architecture") not in architectures():
+    if config.get("schema") not in (1, SCHEMA) or config.get("architecture") not in architectures():
         raise SaevError(
             f"{file}: schema {config.get('schema')!r}, architecture {config.get('architecture')!r}; "
-            f"this version reads schema {SCHEMA} and {', '.join(architectures())}"
+            f"this version reads schemas 1 and {SCHEMA}, and {', '.join(architectures())}"
         )
     return config
 

@@ -156,4 +156,5 @@ def assemble(
         for name, value in (extra or {}).items():
             if value is not None:
                 getattr(sae, name).copy_(value.float())
+    sae.check_values()
     return sae.eval().requires_grad_(False)
