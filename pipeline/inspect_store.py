@@ -52,6 +52,9 @@ def contents(found: "Inspection") -> Table:
         "complete": str(attrs.get("complete") is True),
     }.items():
         add_row(table, key, printable(value))
+    for layer, order in sorted(found.order.items()):
+        doubt = "" if order.is_grid else "; these may NOT be in the order of the grid"
+        add_row(table, f"order of {layer}", f"{order}{doubt}")
     return table
 
 

@@ -27,11 +27,27 @@ def chunk_file(array: zarr.Array, c: int) -> Path:
     return array.store.root / array.path / array.metadata.encode_chunk_key((c, *[0] * (array.ndim - 1)))
 
 
-def read_chunk(file: Path, out: np.ndarray) -> None:
+def checksum(file: Path) -> int:
+    """The CRC32C that was written with a chunk. Raises SaevError if the file is missing or too short."""
+    try:
+        with open(file, "rb", buffering=0) as handle:
+            handle.seek(-4, os.SEEK_END)
+            return int.from_bytes(handle.read(4), "little")
+    except FileNotFoundError:
+        raise SaevError(f"{file}: damaged: this chunk is missing; record the store again") from None
+    except OSError:  # there is nothing four bytes before the end
+        raise SaevError(f"{file}: damaged: no checksum in it; record the store again") from None
+
+
+def read_chunk(file: Path, out: np.ndarray, expected: int) -> None:
     """Fill the contiguous array `out` from a chunk file and verify it.
 
+    Args:
+        expected: the checksum of the chunk that belongs in this place; a chunk of another place is as whole
+            as this one.
+
     Raises:
-        SaevError: the file is missing, of another size, or not as it was written.
+        SaevError: the file is missing, of another size, not as it was written, or another chunk's.
     """
     raw = out.reshape(-1).view(np.uint8)
     try:
@@ -39,15 +55,22 @@ def read_chunk(file: Path, out: np.ndarray) -> None:
             n = 0
             while n < len(raw) and (more := handle.readinto(raw[n:])):  # one call reads 2 GiB at most
                 n += more
-            checksum = handle.read(5)  # one byte more than there should be
+            found = handle.read(5)  # one byte more than there should be
     except FileNotFoundError:
         raise SaevError(f"{file}: damaged: this chunk is missing; record the store again") from None
-    if n != len(raw) or len(checksum) != 4:
+    if n != len(raw) or len(found) != 4:
         raise SaevError(
             f"{file}: damaged: {os.path.getsize(file)} bytes, expected {len(raw) + 4}; record the store again"
         )
-    if google_crc32c.value(raw) != int.from_bytes(checksum, "little"):
+    if google_crc32c.value(raw) != int.from_bytes(found, "little"):
         raise SaevError(f"{file}: damaged: its bytes are not those that were written; record the store again")
+    check_place(file, int.from_bytes(found, "little"), expected)
+
+
+def check_place(file: Path, found: int, expected: int) -> None:
+    """Raise SaevError if the checksum in a chunk file is not that of the chunk written in its place."""
+    if found != expected:
+        raise SaevError(f"{file}: damaged: it holds the values of another chunk; record the store again")
 
 
 def read_soon(file: Path) -> None:

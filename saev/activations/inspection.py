@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from saev.activations.chunks import chunk_file
+from saev.activations.chunks import checksum, chunk_file
+from saev.activations.order import Order, token_order
 from saev.activations.schema import arrays, find_array, open_group
 from saev.machine import track
 
@@ -22,7 +23,7 @@ class Integrity:
     missing: list[int] = field(default_factory=list)
     """Numbers of the chunks that are not there."""
     damaged: list[int] = field(default_factory=list)
-    """Numbers of the chunks whose bytes are not those that were written."""
+    """Numbers of the chunks whose bytes are not those that were written in their place."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Inspection:
     """Per array."""
     outliers: dict[tuple[int, str], Outliers]
     """Per (layer, kind of token)."""
+    order: dict[int, Order]
+    """Of the patch tokens, per layer, where it can be told."""
     bytes_per_second: float
     """At which activations were read from the disk and verified."""
 
@@ -85,8 +88,9 @@ def inspect_store(path: str | Path) -> Inspection:
             part.missing = list(range(part.expected))
         else:
             chunks += [(array, c) for c in range(array.nchunks)]
+    checksums = _checksums(group, attrs)
     moments = {(layer, kind): Moments() for layer in attrs["layers"] for kind in attrs["spans"]}
-    n_bytes, seconds = 0, 0.0
+    n_bytes, seconds, order = 0, 0.0, {}
     for array, c in track(chunks, "inspect", len(chunks), unit="chunks"):
         file = chunk_file(array, c)
         if not file.is_file():
@@ -96,6 +100,8 @@ def inspect_store(path: str | Path) -> Inspection:
         started = time.perf_counter()
         try:
             values = array[c * array.chunks[0] : (c + 1) * array.chunks[0]]
+            if array.path in checksums and checksums[array.path][c] != checksum(file):
+                raise ValueError("another chunk's")
         except ValueError:  # a wrong checksum or a wrong length
             integrity[array.path].damaged.append(c)
             continue
@@ -104,18 +110,37 @@ def inspect_store(path: str | Path) -> Inspection:
             for kind, (first, last) in attrs["spans"].items():
                 x_nd = values[:, first:last].reshape(-1, values.shape[-1])
                 moments[int(array.basename), kind].add(x_nd)
+            if c == 0 and "patch" in attrs["spans"]:
+                patches = values[:, slice(*attrs["spans"]["patch"])]
+                order[int(array.basename)] = token_order(patches, attrs["grid"])
     _, shape, _ = arrays(attrs)[f"acts/{attrs['layers'][0]}"]
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     outliers = {key: found.outliers() for key, found in moments.items() if found.count}
-    return Inspection(attrs, shape, size, integrity, outliers, n_bytes / seconds if seconds else 0.0)
+    order = {layer: found for layer, found in order.items() if found is not None}
+    speed = n_bytes / seconds if seconds else 0.0
+    return Inspection(attrs, shape, size, integrity, outliers, order, speed)
 
 
 def _expected(attrs: dict) -> dict[str, int]:
     """Number of chunks of every array."""
     expected = {key: math.ceil(attrs["n_images"] / attrs["chunk"]) for key in arrays(attrs)}
     if attrs.get("complete") is True:
+        expected |= {f"checksums/{key}": 1 for key in arrays(attrs)}
         expected |= {f"stats/{layer}/{kind}/mean": 1 for layer in attrs["layers"] for kind in attrs["spans"]}
     return expected
+
+
+def _checksums(group: zarr.Group, attrs: dict) -> dict[str, np.ndarray]:
+    """Of each array, those of the chunks by their places; of a store that is not complete there are none."""
+    found = {}
+    for key in arrays(attrs):
+        array = find_array(group, f"checksums/{key}")
+        try:
+            if array is not None and array.nchunks_initialized:
+                found[key] = array[:]
+        except ValueError:  # damaged, which its own row says
+            continue
+    return found
 
 
 def _forget(file: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from saev.activations.chunks import chunk_file, read_chunk
+from saev.activations.chunks import check_place, checksum, chunk_file, read_chunk
 from saev.activations.origin import Origin
 from saev.activations.schema import find_array, open_group
 from saev.data.sample import IGNORE
@@ -46,6 +46,7 @@ class Reader:
             )
         self.layers = tuple(self.attrs["layers"])
         self._acts = {layer: self._array(f"acts/{layer}") for layer in self.layers}
+        self._known: dict[str, np.ndarray] = {}
         first = self._acts[self.layers[0]]
         (self.n_images, self.n_tokens, self.d), self.dtype = first.shape, first.dtype
         self.spans = {kind: tuple(ends) for kind, ends in self.attrs["spans"].items()}
@@ -97,7 +98,7 @@ class Reader:
         """
         if buffer is None:
             buffer = np.empty((self.chunk, self.n_tokens, self.d), self.dtype)
-        read_chunk(self.chunk_file(layer, c), buffer)
+        read_chunk(self.chunk_file(layer, c), buffer, int(self._checksums(f"acts/{self.layer(layer)}")[c]))
         return buffer[: self.n_images - c * self.chunk]  # the last chunk is filled up
 
     def norms(self, layer: int) -> np.ndarray:
@@ -119,7 +120,7 @@ class Reader:
 
     def mean(self, layer: int, kind: str) -> np.ndarray:
         """(d,) float64 mean vector of the tokens of one kind, see `normalisation.statistics`."""
-        return self._read(f"stats/{self.layer(layer)}/{kind}/mean")
+        return self._whole(f"stats/{self.layer(layer)}/{kind}/mean")
 
     def scale(self, layer: int, kind: str) -> float:
         """E||x - mean|| / sqrt(d) of the tokens of one kind."""
@@ -132,7 +133,21 @@ class Reader:
         return labels
 
     def _read(self, key: str) -> np.ndarray:
-        """All of an array other than the activations, verified, and known to be whole."""
+        """All of a per-image array other than the activations, verified, known to be whole and in order."""
+        array, checksums = self._array(key), self._checksums(key)
+        for c in range(array.nchunks):
+            file = chunk_file(array, c)
+            check_place(file, checksum(file), int(checksums[c]))
+        return self._whole(key)
+
+    def _checksums(self, key: str) -> np.ndarray:
+        """(chunks,) of the chunks of an array, by their places."""
+        if key not in self._known:
+            self._known[key] = self._whole(f"checksums/{key}")
+        return self._known[key]
+
+    def _whole(self, key: str) -> np.ndarray:
+        """All of an array, verified, and known to be whole."""
         array = self._array(key)
         try:
             if missing := array.nchunks - array.nchunks_initialized:  # zarr reads them as the fill value

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from zarr.codecs import Crc32cCodec
 
-from saev.activations.chunks import chunk_file
+from saev.activations.chunks import checksum, chunk_file
 from saev.activations.normalisation import statistics
+from saev.activations.order import token_order
 from saev.activations.recording import Recording, create, identity
 from saev.activations.schema import arrays
 from saev.activations.store import Store
@@ -24,7 +25,7 @@ from saev.errors import SaevError
 from saev.files import publish
 from saev.machine import Machine, distributed
 from saev.machine.machine import cores
-from saev.machine.progress import Progress
+from saev.machine.progress import Progress, say
 
 
 def record(
@@ -209,7 +210,8 @@ def _written(array: zarr.Array, chunk: range) -> bool:
 
 
 def _finish(group: zarr.Group, images: ImageDataset, partial: Path, out: Path) -> None:
-    """Statistics, the names of missing images, the mark of completeness; then the store goes to its place."""
+    """Statistics, checksums, names of missing images, the mark of completeness; then the store goes to its
+    place."""
     present = group["labels/present"][:]
     if not present.any():
         raise SaevError(
@@ -220,9 +222,32 @@ def _finish(group: zarr.Group, images: ImageDataset, partial: Path, out: Path) -
     for layer in group.attrs["layers"]:
         for kind, ends in group.attrs["spans"].items():
             mean, scalars = statistics(group, layer, np.arange(*ends))
-            where = f"stats/{layer}/{kind}/mean"
-            group.require_array(where, shape=mean.shape, dtype="float64", compressors=Crc32cCodec())[:] = mean
+            _put(group, f"stats/{layer}/{kind}/mean", mean)
             stats.setdefault(str(layer), {})[kind] = scalars
     group.attrs["stats"] = stats
+    for key in arrays(dict(group.attrs)):
+        of_chunks = [checksum(chunk_file(group[key], c)) for c in range(group[key].nchunks)]
+        _put(group, f"checksums/{key}", np.array(of_chunks, np.uint32))
+    _doubt_order(dict(group.attrs), group)
     group.attrs["complete"] = True
     publish(partial, out)
+
+
+def _put(group: zarr.Group, key: str, values: np.ndarray) -> None:
+    """Write a whole array as one chunk."""
+    options = {"shape": values.shape, "chunks": values.shape, "dtype": values.dtype}
+    group.require_array(key, **options, compressors=Crc32cCodec())[:] = values
+
+
+def _doubt_order(attrs: dict, group: zarr.Group) -> None:
+    """Say it if the patches do not look as if they were in the order of the grid. Only said, because images
+    of noise look so too."""
+    if "patch" not in attrs["spans"]:
+        return
+    layer, (first, last) = attrs["layers"][-1], attrs["spans"]["patch"]
+    order = token_order(group[f"acts/{layer}"][: attrs["chunk"], first:last], attrs["grid"])
+    if order is not None and not order.is_grid:
+        what = f"extract {attrs['split'] or ''}".strip()
+        say(
+            f"{what}: warning: the patch tokens of layer {layer} may not be in the order of the grid: {order}"
+        )

@@ -6,6 +6,8 @@
     labels/patch               uint16  (n_images, rows * columns)          65535 = ignore
     labels/present             bool    (n_images,)                         false: it could not be decoded
     stats/<layer>/<kind>/mean  float64 (d,)
+    checksums/<array>          uint32  (chunks,)  of acts, norms and labels: the CRC32C of the chunk in each
+                                                  place, which tells exchanged chunks apart
     attributes                 what is recorded: schema, backbone, weights, geometry, preprocess, n_blocks,
                                d, layers, grid, spans, backbone_tokens, dtype, computed, data, split,
                                n_images, classes, purity, corrupt, chunk, batch_size; at the end stats
@@ -31,7 +33,7 @@ from saev.activations.origin import shortened
 from saev.data.sample import IGNORE
 from saev.errors import SaevError, first_line
 
-SCHEMA = 3
+SCHEMA = 4
 KINDS = ("cls", "register", "patch", "meanpool")
 DTYPES = ("float16", "float32")
 

@@ -98,7 +98,7 @@ def test_the_stage_shows_names_as_they_are(registers, tmp_path, capsys, monkeypa
     out = capsys.readouterr().out
     assert "x[/b].png, y[red].png, z\\n\\x1b[2J\\" in out and "\x1b[2J" not in out
     assert "[train]" in out and "4 x 6" in out
-    (line,) = (line for line in out.splitlines() if "acts/1" in line)
+    (line,) = (line for line in out.splitlines() if " acts/1 " in line)
     assert line.split("│")[2].strip() == "1"
 
     (store.path / "acts/1/c/0/0/0").unlink()

@@ -42,9 +42,9 @@ def test_refuses_what_is_not_a_complete_store_of_this_schema(copy, tmp_path):
     with pytest.raises(SaevError, match="no activation store there"):
         Store(tmp_path)
     set_attributes(copy, schema=99)
-    with pytest.raises(SaevError, match="schema is 99, this version reads 3"):
+    with pytest.raises(SaevError, match="schema is 99, this version reads 4"):
         Store(copy)
-    set_attributes(copy, schema=3, complete=None)
+    set_attributes(copy, schema=4, complete=None)
     with pytest.raises(SaevError, match="incomplete .*; run the extract stage to finish it"):
         Store(copy)
     (copy / "zarr.json").write_text("{")
@@ -181,7 +181,29 @@ def test_no_chunk_is_missed_silently(copy, lost, use):
             use(Store(copy))
 
 
-@pytest.mark.parametrize("lost", ["norms/2", "acts/2", "labels/present", "labels/patch", "stats"])
+@pytest.mark.parametrize(
+    ("one", "other", "use"),
+    [
+        ("acts/2/c/0/0/0", "acts/2/c/3/0/0", lambda store: list(store.tokens(2).chunks())),
+        ("acts/2/c/1/0/0", "acts/1/c/1/0/0", lambda store: list(store.tokens(1).chunks())),
+        ("labels/patch/c/0/0", "labels/patch/c/2/0", lambda store: store.patch_labels()),
+        ("norms/1/c/0/0", "norms/2/c/0/0", lambda store: store.norms(1)),
+    ],
+)
+def test_exchanged_chunks_are_noticed(copy, one, other, use):
+    """Each is whole, and its own checksum right."""
+    held, swapped = (copy / one).read_bytes(), (copy / other).read_bytes()
+    assert held != swapped and len(held) == len(swapped)
+    (copy / one).write_bytes(swapped), (copy / other).write_bytes(held)
+    with pytest.raises(SaevError, match=r"damaged: it holds the values of another chunk; record the store"):
+        use(Store(copy))
+    found = inspect_store(copy)
+    assert not found.whole and sum(len(part.damaged) for part in found.integrity.values()) == 2
+
+
+@pytest.mark.parametrize(
+    "lost", ["norms/2", "acts/2", "labels/present", "labels/patch", "stats", "checksums/acts"]
+)
 def test_no_array_is_missed(copy, lost):
     shutil.rmtree(copy / lost)
     with pytest.raises(
