@@ -39,7 +39,10 @@ class Cell:
         """The activations of a split."""
         from saev.activations import Store
 
-        return Store(self.cfg.acts[split])
+        store = Store(self.cfg.acts[split])
+        if store.split not in (None, split):  # the two exchanged would swap choosing and measuring
+            raise SaevError(f"acts.{split}: {store.path} holds the split {store.split!r}")
+        return store
 
     def tokens(self, split: str) -> "Tokens":
         """Those that the SAE reads."""
