@@ -1,38 +1,71 @@
 """One cell of the study (data x backbone x layer x SAE), each part opened when it is asked for."""
 
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from pipeline.facts.configuration import read as read_yaml
-from pipeline.stage import conf_folder, plain, read
+from pipeline.parts import build, check_part
+from pipeline.stage import conf_folder, given, plain, read
+from saev.checks import Options, check_keys
 from saev.errors import SaevError
+from saev.machine import Machine
 
 if TYPE_CHECKING:  # torch is loaded by the stages that need it
     from saev.activations import Store, Tokens
     from saev.backbones import Backbone
     from saev.data.sample import ImageDataset
     from saev.features import Codes
-    from saev.machine import Machine
     from saev.sae import SAE, Architecture
     from saev.tasks import Continuation, Task
 
-OURS = ("saev.data.", "saev.backbones.", "saev.sae.")
-"""A configuration, which may be somebody else's, names code of these packages only."""
+
+@dataclass(frozen=True, kw_only=True)
+class Reading(Options, section="sae"):
+    """Which tokens an SAE reads."""
+
+    tokens: tuple[Literal["cls", "register", "patch", "meanpool"], ...] = ("patch",)
 
 
 class Cell:
-    """A cell, as `cfg` names its parts and their places."""
+    """A cell, as `cfg` names its parts and their places.
+
+    Raises:
+        SaevError: an option of a part is unknown, missing or wrong. No file is read to know.
+    """
 
     def __init__(self, cfg: DictConfig):
         self.cfg = cfg
+        shared = self._options("data")
+        splits = shared.pop("splits", None)
+        check_keys("data.splits", splits, dict.fromkeys(cfg.acts, True))
+        check_part("data", shared, "data", whole=False)
+        for split in splits:
+            check_part("data", *self._of_split(split))
+        check_part("backbone", self._options("backbone"), "backbone")
+        if "sae" in cfg:
+            check_sae(plain(cfg.sae))
+        if "machine" in cfg:
+            read(Machine, cfg.machine)
+
+    def _options(self, group: str) -> dict:
+        """Of a part, without what is not for itself."""
+        return {key: value for key, value in plain(self.cfg[group]).items() if key not in ("name", "tokens")}
+
+    def _of_split(self, split: str) -> tuple[dict, str]:
+        """The options of a split's images, and what their names begin with."""
+        options = self._options("data")
+        own = options.pop("splits")[split]
+        if not isinstance(own, dict):
+            raise SaevError(f"data.splits.{split} must be a section of options, got {own!r}")
+        return options | own, f"data.splits.{split}"
 
     def images(self, split: str) -> "ImageDataset":
         """The images of a split, from their source."""
-        return build(self.cfg.data, "splits", **plain(self.cfg.data.splits[split]))
+        return build("data", *self._of_split(split))
 
     @cache  # noqa: B019 (a cell lives as long as its process)
     def store(self, split: str) -> "Store":
@@ -46,29 +79,33 @@ class Cell:
 
     def tokens(self, split: str) -> "Tokens":
         """Those that the SAE reads."""
-        return self.store(split).tokens(self.cfg.layer, tuple(self.cfg.sae.get("tokens", ["patch"])))
+        return self.store(split).tokens(self.cfg.layer, check_sae(plain(self.cfg.sae)))
 
     @cached_property
     def backbone(self) -> "Backbone":
-        return build(self.cfg.backbone)
+        return build("backbone", self._options("backbone"), "backbone")
 
     @cached_property
     def machine(self) -> "Machine":
-        from saev.machine import Machine
-
         return read(Machine, self.cfg.machine)
 
     @cached_property
     def architecture(self) -> "Architecture":
         """What is trained."""
-        return build(self.cfg.sae, "tokens")
+        return build("sae", self._options("sae"), "sae")
 
     @cached_property
     def sae(self) -> "SAE":
         """What was trained."""
         from saev.sae import load_sae
 
-        return load_sae(self.cfg.sae_dir)
+        sae = load_sae(self.cfg.sae_dir)
+        for key in given("sae"):
+            asked, found = self.cfg.sae[key], getattr(sae.architecture, key, None)
+            asked = tuple(asked) if isinstance(asked, ListConfig) else asked
+            if key not in ("name", "tokens", "_target_") and asked != found:
+                raise SaevError(f"sae.{key} is {asked!r}, but {self.cfg.sae_dir} was trained with {found!r}")
+        return sae
 
     @cache  # noqa: B019 (as above)
     def codes(self, split: str) -> "Codes":
@@ -100,21 +137,11 @@ class Cell:
         return Path(self.cfg.results[stage])
 
 
-def build(node: DictConfig, *without: str, **extra: object) -> object:
-    """Instantiate a group's `_target_` with its options; `name` and the keys in `without` are not for it.
-
-    Raises:
-        SaevError: the target is none of saev's, or an option names code.
-    """
-    options = plain(node) | extra
-    target = options.get("_target_")
-    if not isinstance(target, str) or not target.startswith(OURS):
-        raise SaevError(f"_target_ must be one of {', '.join(f'{ours}*' for ours in OURS)}, got {target!r}")
-    for key in ("name", *without):
-        options.pop(key, None)
-    if nested := [key for key, value in options.items() if "_target_" in repr(value) and key != "_target_"]:
-        raise SaevError(f"{nested[0]}: an option cannot name code, got {options[nested[0]]!r}")
-    return instantiate(options, _convert_="all")
+def check_sae(options: dict) -> tuple[str, ...]:
+    """The tokens that an SAE of these options reads. Raises SaevError for options that no SAE can have."""
+    of_part = {key: value for key, value in options.items() if key not in ("name", "tokens")}
+    check_part("sae", of_part, "sae")
+    return read(Reading, {key: value for key, value in options.items() if key == "tokens"}).tokens
 
 
 def grid() -> dict[str, list]:

@@ -8,15 +8,15 @@ from omegaconf import DictConfig
 
 from pipeline.cell import Cell
 from pipeline.stage import read, stage
-from saev.checks import Options, at_least, check_seed
+from saev.checks import Options, between, check_seed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation(Options, section="evaluate"):
     """What is measured on how much."""
 
-    train_images: Annotated[int, at_least(1)]
-    fidelity_images: Annotated[int, at_least(1)]
+    train_images: Annotated[int, between(1, 10**9)]
+    fidelity_images: Annotated[int, between(1, 10**9)]
 
 
 @stage("evaluate")

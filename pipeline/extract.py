@@ -23,9 +23,12 @@ def main(cfg: DictConfig) -> None:
     layers = grid()["layers"] if cfg.layers is None else cfg.layers
     if not isinstance(layers, (list, ListConfig)):
         raise SaevError(f"layers must be a list, got {layers!r}")
-    layers = list(layers)
+    for layer in (layers := list(layers)):
+        check_int("layers", layer, low=-1000, high=999)
     if cfg.workers is not None:
-        check_int("workers", cfg.workers, low=0)
+        check_int("workers", cfg.workers, low=0, high=1024)
+    if "split" in cfg.extract:
+        raise SaevError("extract.split is no option: every split of data.splits is recorded")
     images = {split: cell.images(split) for split in plain(cfg.data.splits)}
     for split, source in images.items():
         first = next(iter(images))

@@ -13,10 +13,11 @@ def main(cfg: DictConfig) -> None:
     from saev.machine.progress import say
 
     cell = Cell(cfg)
+    sae, device, tokens = cell.sae, cell.machine.device, {split: cell.tokens(split) for split in cfg.acts}
     with new_directory(cfg.codes) as out:
-        for split in cfg.acts:
+        for split, of_split in tokens.items():
             file = out / f"{split}.safetensors"
-            encode_tokens(cell.sae, cell.tokens(split), file, what=cfg.sae_dir, device=cell.machine.device)
+            encode_tokens(sae, of_split, file, what=cfg.sae_dir, device=device)
     say(f"features: codes of {', '.join(cfg.acts)} in {cfg.codes}")
 
 

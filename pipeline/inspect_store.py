@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.stage import stage
+from saev.checks import check_path
 
 if TYPE_CHECKING:  # composing a configuration needs no torch
     from saev.activations.inspection import Inspection
@@ -18,8 +19,7 @@ def main(cfg: DictConfig) -> None:
     from saev.activations import inspect_store
     from saev.errors import SaevError
 
-    if not isinstance(cfg.store, str):
-        raise SaevError(f"store must be the directory of a store, got {cfg.store!r}")
+    check_path("store", cfg.store)
     found = inspect_store(cfg.store)
     console = Console()
     for table in (contents(found), integrity(found), outliers(found)):

@@ -7,9 +7,9 @@ from typing import Annotated
 from omegaconf import DictConfig
 
 from pipeline.cell import Cell
-from pipeline.pictures import edited_maps
+from pipeline.pictures import edited_maps, seen
 from pipeline.stage import read, stage
-from saev.checks import Options, at_least, check_seed
+from saev.checks import Options, between, check_seed
 from saev.files import read_json
 
 
@@ -17,7 +17,7 @@ from saev.files import read_json
 class Experiment(Options, section="intervene"):
     """On how much, and the options that arms have unless they say otherwise."""
 
-    images: Annotated[int, at_least(1)]
+    images: Annotated[int, between(1, 10**9)]
     strengths: tuple[float, ...]
     arms: tuple[dict, ...]
 
@@ -35,6 +35,9 @@ def main(cfg: DictConfig) -> None:
     arms = [read(Arm, usual | row) for row in experiment.arms]
     matches = {match["name"]: match for match in read_json(cell.results("probe") / "classes.json")}
     results, reason = cell.results("intervene"), unable(cell, matches)
+    if not reason:
+        model, picture = cell.opened(experiment.images, seed), seen(cell, "val")
+        setup = Setup(cell.sae, model, cell.tokens("val"), cell.codes("train"), cell.codes("val"))
     with new_directory(results) as out:
         if reason:
             write_json(out / "metrics.json", None)
@@ -43,8 +46,6 @@ def main(cfg: DictConfig) -> None:
                 {"reason": reason, "images": 0, "points": [], "curves": [], "classes": []},
             )
         else:
-            model = cell.opened(experiment.images, seed)
-            setup = Setup(cell.sae, model, cell.tokens("val"), cell.codes("train"), cell.codes("val"))
             among = trials(setup, {name: match["latent"] for name, match in matches.items()}, seed)
             summary = summarise(run_experiment(setup, among, arms), seed=seed)
             write_json(out / "outcome.json", {"reason": None, "images": len(setup.model), **summary})
@@ -53,7 +54,7 @@ def main(cfg: DictConfig) -> None:
             names = sorted(matches, key=lambda name: -matches[name]["f1"])[: maps.classes]
             classes = cell.task.classes
             best = [trial for name in names for trial in among if classes[trial.target] == name]
-            shown = list(edited_maps(cell, edited_images(best, maps)))
+            shown = list(edited_maps(cell, picture, edited_images(best, maps)))
             save_pages(map_pages(shown, classes, f"set to {maps.strength:g} x its maximum"), out, "maps")
     say(f"intervene: {reason or f'{len(arms)} arms on {len(matches)} concepts'}; in {results}")
 

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from saev.report import EditedMap, Exemplars
 
 
-def seen(cell: Cell, split: str) -> Callable[[int], np.ndarray]:
+Picture = Callable[[int], np.ndarray]
+"""Of the number of an image its pixels."""
+
+
+def seen(cell: Cell, split: str) -> Picture:
     """Of the number of an image its pixels (h, w, 3) uint8, as the model saw them.
 
     Raises:
@@ -27,12 +31,12 @@ def seen(cell: Cell, split: str) -> Callable[[int], np.ndarray]:
     return lambda i: store.preprocess.crop(images[i].image)
 
 
-def exemplars(cell: Cell, rows: list[dict], k: int) -> "Iterator[Exemplars]":
+def exemplars(cell: Cell, picture: Picture, rows: list[dict], k: int) -> "Iterator[Exemplars]":
     """The k validation images on which the latent of each record is strongest, with its codes."""
     from saev.features import top_images
     from saev.report import Exemplars
 
-    codes, grid, picture = cell.codes("val"), cell.tokens("val").grid or (1, 1), seen(cell, "val")
+    codes, grid = cell.codes("val"), cell.tokens("val").grid or (1, 1)
     for row in rows:
         code_it = codes.maps(row["latent"])
         top = top_images(code_it, k)
@@ -50,11 +54,11 @@ def title(row: dict) -> str:
     return f"latent {row['latent']}, fires on {row['density']:.2%}, at most {row['maximum']:.1f}"
 
 
-def edited_maps(cell: Cell, edited: "Iterable[EditedImage]") -> "Iterator[EditedMap]":
+def edited_maps(cell: Cell, picture: Picture, edited: "Iterable[EditedImage]") -> "Iterator[EditedMap]":
     """The predictions before and after each edit, as maps if the task decides on patches."""
     from saev.report import EditedMap
 
-    grid, picture = cell.store("val").grid, seen(cell, "val")
+    grid = cell.store("val").grid
     for edit in edited:
         shape = grid if len(edit.before) > 1 else (1, 1)
         maps = (found.reshape(shape) for found in (edit.before, edit.after, edit.control))

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from omegaconf import DictConfig
 
 from pipeline.cell import Cell
-from pipeline.pictures import exemplars
+from pipeline.pictures import exemplars, seen
 from pipeline.stage import read, stage
-from saev.checks import Options, at_least, check_choice, check_seed
+from saev.checks import Options, between, check_choice, check_seed
 
 MEANS = ("f1", "f1_train", "null_f1", "null_f1_95")
 
@@ -19,9 +19,9 @@ class Probing(Options, section="probe"):
     """What is asked, and what is shown."""
 
     units: Literal["auto", "tokens", "images"]
-    max_tokens: Annotated[int, at_least(2)]
-    strongest: Annotated[int, at_least(0)]
-    exemplars: Annotated[int, at_least(1)]
+    max_tokens: Annotated[int, between(2, 10**9)]
+    strongest: Annotated[int, between(0, 1000)]
+    exemplars: Annotated[int, between(1, 24)]
     scores: tuple[str, ...]
 
     def __post_init__(self):
@@ -39,9 +39,11 @@ def main(cfg: DictConfig) -> None:
     from saev.machine.progress import say
     from saev.probing import linear_probes, match_concepts
     from saev.report import exemplar_pages, f1_bars, save, save_pages
+    from saev.tasks import TaskOptions
 
     cell, options, seed = Cell(cfg), read(Probing, cfg.probe), check_seed(cfg.seed)
-    splits, units = asked(cell, options)
+    picture = seen(cell, "val")
+    splits, units = asked(cell, options, read(TaskOptions, cfg.task).ignore)
     (train, asked_train, _), (val, asked_val, _) = splits
     matches = match_concepts(train, val, asked_train, asked_val, options.scores)
     rows = [match.row() for match in matches]
@@ -60,7 +62,7 @@ def main(cfg: DictConfig) -> None:
         write_json(out / "latents.json", strongest)
         if rows:
             save(f1_bars(rows), out / "f1.png")
-        shown = list(exemplars(cell, rows or strongest, options.exemplars))
+        shown = list(exemplars(cell, picture, rows or strongest, options.exemplars))
         save_pages(exemplar_pages(shown), out, "exemplars")
     found = (
         f"F1 {means['f1']:.2f} over {len(rows)} concepts" if rows else "no concept is labelled in both splits"
@@ -68,7 +70,7 @@ def main(cfg: DictConfig) -> None:
     say(f"probe: {found}; in {cell.results('probe')}")
 
 
-def asked(cell: Cell, options: Probing) -> tuple[list[tuple], str]:
+def asked(cell: Cell, options: Probing, ignore: tuple[str, ...]) -> tuple[list[tuple], str]:
     """(codes, concepts, tokens) of both splits, and what the concepts are true of."""
     from saev.probing import classes_of_images, classes_of_tokens
     from saev.tasks.task import ignored_classes
@@ -76,7 +78,7 @@ def asked(cell: Cell, options: Probing) -> tuple[list[tuple], str]:
     tokens = [cell.tokens(split) for split in ("train", "val")]
     codes = [cell.codes(split) for split in ("train", "val")]
     store = tokens[0].store
-    ignored = ignored_classes(tuple(cell.cfg.task.ignore), store.classes, "task.ignore")
+    ignored = ignored_classes(ignore, store.classes, "task.ignore")
     by_image = store.labelled == "images" and tokens[0].per_image > 1
     if options.units == "images" or (options.units == "auto" and by_image):
         codes = [c.pooled("max") for c in codes]

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from pipeline.cell import grid
 from pipeline.stage import stage
+from saev.checks import check_path
 
 
 @stage("report")
@@ -15,6 +16,7 @@ def main(cfg: DictConfig) -> None:
     from saev.machine.progress import say
     from saev.report import Results, density_histogram, frontier, gather, loss_curves, save, write_report
 
+    check_path("out", cfg.out)
     stores = gather(Results(), grid())
     with new_directory(cfg.out) as out:
         for layer in (layer for store in stores for layer in store["layers"]):

@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +13,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from saev.checks import Options
+from pipeline.keys import NAMED, check_choices, check_configuration, explain
+from saev.checks import Options, check_arguments
 from saev.errors import SaevError, first_line
 
 Kind = TypeVar("Kind", bound=Options)
@@ -35,6 +35,7 @@ def stage(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable
             # Left here by SystemExit: Hydra would announce any other exception in lines of its own.
             with one_line_errors(config_name):
                 check_names(cfg)
+                check_configuration(cfg, config_name)
                 task(cfg)
 
         def main(cfg: DictConfig | None = None) -> None:
@@ -46,9 +47,17 @@ def stage(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable
             if "--help" in sys.argv[1:]:
                 print(task.__globals__["__doc__"], end="\n\n")
             with one_line_errors(config_name):
-                conf = str(conf_folder(config_name))
-                run = hydra.main(config_path=conf, config_name=config_name, version_base="1.3")(quiet)
-                run() if cfg is None else run(cfg)
+                conf = conf_folder(config_name)
+                run = hydra.main(config_path=str(conf), config_name=config_name, version_base="1.3")(quiet)
+                if cfg is not None:
+                    return run(cfg)
+                check_choices(sys.argv[1:])
+                try:
+                    run()
+                except HydraException as error:
+                    if told := explain(error, config_name, conf, sys.argv[1:]):
+                        raise SaevError(told) from None
+                    raise
 
         return main
 
@@ -76,15 +85,7 @@ def read(kind: type[Kind], section: DictConfig | dict) -> Kind:
         SaevError: the section is none, or has keys that `kind` lacks, or lacks some.
     """
     options = plain(section) if isinstance(section, DictConfig) else section
-    known = {field.name: field for field in fields(kind)}
-    name = kind.section
-    if not isinstance(options, dict):
-        raise SaevError(f"{name} must be a section of {', '.join(known)}, got {options!r}")
-    if unknown := [key for key in options if key not in known]:
-        raise SaevError(f"{name}.{unknown[0]} is no option; there are {', '.join(known)}")
-    needed = [key for key, field in known.items() if field.default is field.default_factory is MISSING]
-    if missing := [key for key in needed if key not in options]:
-        raise SaevError(f"{name}.{missing[0]} is missing")
+    check_arguments(kind.section, kind, options)
     return kind(**options)
 
 
@@ -101,6 +102,14 @@ def compose_again(config_name: str, **choices: str) -> DictConfig:
     )
 
 
+def given(group: str) -> list[str]:
+    """The keys of a group that the command line gives."""
+    if not HydraConfig.initialized():
+        return []
+    keys = [override.lstrip("+").partition("=")[0] for override in HydraConfig.get().overrides.task]
+    return [key.removeprefix(f"{group}.") for key in keys if key.startswith(f"{group}.")]
+
+
 def check_names(cfg: DictConfig) -> None:
     """Raise SaevError where a group's file bears another name than it gives itself: its results would be
     taken for another cell's. A name given on the command line is meant."""
@@ -108,7 +117,7 @@ def check_names(cfg: DictConfig) -> None:
         return
     given = HydraConfig.get().overrides.task
     for group, choice in HydraConfig.get().runtime.choices.items():
-        name = cfg[group].get("name", choice) if group in ("data", "backbone", "sae") else choice
+        name = cfg[group].get("name", choice) if group in NAMED and group in cfg else choice
         if name != choice and not any(
             override.lstrip("+").startswith(f"{group}.name=") for override in given
         ):

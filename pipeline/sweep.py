@@ -16,9 +16,8 @@ from pathlib import Path
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
 
-from pipeline.cell import build, grid
+from pipeline.cell import check_sae, grid
 from pipeline.stage import conf_folder, one_line_errors
 from saev.errors import SaevError
 from saev.files import write_text
@@ -33,7 +32,7 @@ def main(words: list[str]) -> int:
     members = dict(expand([word for word in words if word not in ("-m", "--multirun")], folder / "sae"))
     study = grid()
     for name, options in members.items():
-        build(OmegaConf.create(options), "tokens")  # a wrong value is told before anything is written
+        check_sae(options)  # a wrong value is told before anything is written
         file = folder / "sae" / f"{name}.yaml"
         if file.exists() and yaml.safe_load(file.read_text(encoding="utf-8")) != options:
             raise SaevError(f"{file}: is there already, with other options; delete it, or sweep over others")

@@ -23,7 +23,7 @@ def main(cfg: DictConfig) -> None:
     from saev.sae import save_sae
     from saev.training import Training, fit
 
-    cell, options = Cell(cfg), read(Training, cfg.trainer)
+    cell, options, seed = Cell(cfg), read(Training, cfg.trainer), check_seed(cfg.seed)
     working = scratch("train", identity(cell))
     if not (working / "finished").exists():
         members = {member.cfg.sae.name: member for member in (cell, *beside(cell))}
@@ -34,7 +34,7 @@ def main(cfg: DictConfig) -> None:
             {name: member.architecture for name, member in members.items()},
             cell.tokens("train"),
             options=options,
-            seed=check_seed(cfg.seed),
+            seed=seed,
             machine=cell.machine,
             working=together,
         )

@@ -1,9 +1,10 @@
 """Option dataclasses whose fields are checked against their annotations; errors echo field and value."""
 
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from types import NoneType, UnionType
+from types import NoneType, SimpleNamespace, UnionType
 from typing import Annotated, ClassVar, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from saev.errors import SaevError
@@ -55,7 +56,7 @@ class Options:
         TopK(d_sae=64, k=0)     SaevError: sae.k must be an integer in [1, 64], got 0
 
     Read are int, float, bool, str, other classes, None, Literal, tuple[X, ...] (a list becomes a tuple),
-    unions of these, and Annotated with a `Bound`.
+    Sequence[X], unions of these, and Annotated with a `Bound`.
 
     Class arguments:
         section: what stands before the names of its fields, and of its subclasses', in messages.
@@ -105,6 +106,44 @@ def check_seed(value: object) -> int:
     return value
 
 
+def check_name(name: str, value: object) -> None:
+    """Raise SaevError unless `value` can be a part of the name of a file: no more than one folder deep."""
+    good = isinstance(value, str) and value.strip(".") and len(value) <= 100 and value.isprintable()
+    if not good or "/" in value or "\\" in value:
+        raise SaevError(f"{name} must be a name, 1 to 100 characters without a slash, got {value!r}")
+
+
+def check_path(name: str, value: object) -> None:
+    """Raise SaevError unless `value` can be a path."""
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise SaevError(f"{name} must be a path, got {value!r}")
+
+
+def check_keys(section: str, options: object, known: Mapping[str, bool]) -> None:
+    """Raise SaevError unless `options` is a section with no key but the `known`, {key: whether it must be
+    there}."""
+    if not isinstance(options, Mapping):
+        raise SaevError(f"{section} must be a section of {', '.join(known)}, got {options!r}")
+    for key in options:
+        if key not in known:
+            raise SaevError(f"{section}.{key} is no option; there are {', '.join(known)}")
+    if missing := [key for key, needed in known.items() if needed and key not in options]:
+        raise SaevError(f"{section}.{missing[0]} is missing")
+
+
+def check_arguments(section: str, call: Callable, options: object, *, whole: bool = True) -> None:
+    """Raise SaevError unless `options` can be the arguments of `call`, in name and by its annotations; all of
+    them, unless others come from elsewhere (not `whole`)."""
+    parameters = inspect.signature(call).parameters
+    check_keys(section, options, {key: whole and p.default is p.empty for key, p in parameters.items()})
+    if inspect.isclass(call) and issubclass(call, Options):
+        call(**options)  # which checks itself
+        return
+    hints = get_type_hints(call.__init__ if inspect.isclass(call) else call, include_extras=True)
+    for key, value in options.items():
+        _check(f"{section}.{key}", value, _rule(hints[key], SimpleNamespace(**options)))
+
+
 class _Rule(NamedTuple):
     accepts: Callable[[object], bool]
     expected: str
@@ -139,7 +178,7 @@ def _rule(hint: object, options: object) -> _Rule:
             rule.expected for arg, rule in zip(args, rules, strict=True) if arg is not NoneType
         )
         return _Rule(lambda value: any(rule.accepts(value) for rule in rules), expected)
-    if origin is tuple and args[1:] == (...,):
+    if (origin is tuple and args[1:] == (...,)) or origin is Sequence:
         each = _rule(args[0], options)
         return _Rule(
             lambda value: isinstance(value, (list, tuple)) and all(map(each.accepts, value)),

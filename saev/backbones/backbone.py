@@ -4,10 +4,12 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
+from saev.checks import between
 from saev.data.preprocess import Preprocess
 from saev.errors import SaevError
 
@@ -153,7 +155,11 @@ class Backbone(nn.Module, ABC):
         return self.suffix(self.prefix(images, [0])[0], 0)
 
 
-def input_size(img_size: object) -> tuple[int, int] | None:
+Side = Annotated[int, between(1, 2**14)]
+"""Of an input in pixels."""
+
+
+def input_size(img_size: Side | Sequence[Side] | None) -> tuple[int, int] | None:
     """The option `img_size` of every family: a side, or [height, width], in pixels; null: as trained.
 
     Returns (height, width) or None. Raises SaevError on anything else.
@@ -161,9 +167,9 @@ def input_size(img_size: object) -> tuple[int, int] | None:
     if img_size is None:
         return None
     sides = tuple(img_size) if isinstance(img_size, (list, tuple)) else (img_size, img_size)
-    if len(sides) != 2 or not all(type(side) is int and side >= 1 for side in sides):
+    if len(sides) != 2 or not all(type(side) is int and 1 <= side <= 2**14 for side in sides):
         raise SaevError(
-            f"img_size must be a side or [height, width] in whole pixels, or null, got {img_size!r}"
+            f"backbone.img_size must be a side or [height, width] in whole pixels, or null, got {img_size!r}"
         )
     return sides
 

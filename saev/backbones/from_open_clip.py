@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from saev.backbones.backbone import Backbone, input_size
+from saev.backbones.backbone import Backbone, Side, input_size
 from saev.backbones.from_timm import wrap
 from saev.backbones.weights import reproducible_start
 from saev.data.preprocess import Preprocess
@@ -41,7 +41,7 @@ class OpenClipVit(Backbone):
 
 
 def open_clip_vit(
-    *, model: str, pretrained: str | None = None, img_size: int | Sequence[int] | None = None
+    *, model: str, pretrained: str | None = None, img_size: Side | Sequence[Side] | None = None
 ) -> Backbone:
     """Build the image tower of an open_clip model; its `output` lies in the space shared with texts.
 

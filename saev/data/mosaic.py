@@ -3,11 +3,12 @@
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 from PIL import Image
 
-from saev.checks import check_choice, check_int
+from saev.checks import between, check_arguments
 from saev.data.sample import Sample
 from saev.files import fingerprint
 
@@ -54,11 +55,15 @@ class Mosaic:
 
     classes = tuple(PHOTOGRAPHS)
 
-    def __init__(self, *, split: str, n: int, size: int = 224, seed: int = 0):
-        check_choice("split", split, ("train", "val"))
-        check_int("n", n, low=1)
-        check_int("size", size, low=32)
-        check_int("seed", seed, low=0)
+    def __init__(
+        self,
+        *,
+        split: Literal["train", "val"],
+        n: Annotated[int, between(1, 10**9)],
+        size: Annotated[int, between(32, 2**14)] = 224,
+        seed: Annotated[int, between(0, 2**32 - 1)] = 0,
+    ):
+        check_arguments("data", Mosaic, {"split": split, "n": n, "size": size, "seed": seed})
         self.split, self.n, self.size, self.seed = split, n, size, seed
         self.fingerprint = fingerprint(["mosaic", 1, split, n, size, seed])
 

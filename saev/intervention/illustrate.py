@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import torch
 
-from saev.checks import Options, at_least, check_choice
+from saev.checks import Options, between, check_choice
 from saev.intervention.controls import CONTROLS
 from saev.intervention.experiment import Arm
 from saev.intervention.trial import Trial
@@ -16,9 +16,9 @@ from saev.intervention.trial import Trial
 class Illustration(Options, section="maps"):
     """Which edits are kept."""
 
-    classes: Annotated[int, at_least(0)] = 5
+    classes: Annotated[int, between(0, 10**9)] = 5
     """The classes with the best F1."""
-    strength: float = -1.0
+    strength: Annotated[float, between(-1e6, 1e6)] = -1.0
     """Of the edit of the chosen latent on every token: times its largest training code."""
     control: str = "random direction"
     """The control beside it, of CONTROLS."""

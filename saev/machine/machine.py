@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from saev.checks import Options, at_least, check_choice
+from saev.checks import Options, between, check_choice
 from saev.errors import SaevError, first_line
 
 if TYPE_CHECKING:  # torch is imported where it is used: composing a configuration needs none
@@ -22,9 +22,9 @@ class Machine(Options, section="machine"):
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """`auto` takes a GPU if there is one."""
-    devices: Annotated[int, at_least(1)] | Literal["auto"] = "auto"
+    devices: Annotated[int, between(1, 10**5)] | Literal["auto"] = "auto"
     """How many on each node, in the stages that use several; `auto`: all GPUs, or one process on the CPU."""
-    num_nodes: Annotated[int, at_least(1)] = 1
+    num_nodes: Annotated[int, between(1, 10**5)] = 1
     """Computers that work together."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of the backbone's matrix products; `auto` is bf16 where the hardware multiplies it natively."""

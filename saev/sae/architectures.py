@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from saev.checks import above, at_least, between
+from saev.checks import above, between
 from saev.machine import distributed
 from saev.sae.kernels.selection import batch_places, select_above, select_batch_topk, select_topk
 from saev.sae.kernels.sparse import Pairs
@@ -80,7 +80,7 @@ class BatchTopK(_K):
 class _L1(Trained):
     """An L1 penalty that is warmed up."""
 
-    l1: Annotated[float, at_least(0)] = 1.0
+    l1: Annotated[float, between(0, 1e6)] = 1.0
     """Coefficient of the penalty."""
     l1_warmup: Annotated[float, between(0, 1)] = 0.2
     """Share of the training over which the coefficient rises linearly from 0."""
@@ -112,13 +112,13 @@ class JumpReLU(Trained):
     kept at or above 0.
     """
 
-    l0: Annotated[float, at_least(0)] = 0.5
+    l0: Annotated[float, between(0, 1e6)] = 0.5
     """Coefficient of the penalty."""
     l0_warmup: Annotated[float, between(0, 1)] = 0.2
     """Share of the training over which the coefficient rises linearly from 0."""
-    theta: Annotated[float, at_least(0)] = 0.1
+    theta: Annotated[float, between(0, 1e6)] = 0.1
     """Initial threshold of every latent."""
-    bandwidth: Annotated[float, above(0)] = 0.1
+    bandwidth: Annotated[float, above(0, up_to=1e6)] = 0.1
     """eps, in units of normalised pre-activations."""
 
     def extra_parameters(self) -> dict[str, Tensor]:

@@ -100,9 +100,9 @@ class SemiNMF(_Fitted):
 
     n_sample: Annotated[int, at_least("d_sae")] = 2**15
     """Activations that it is fitted to."""
-    rounds: Annotated[int, at_least(1)] = 50
+    rounds: Annotated[int, between(1, 10**6)] = 50
     """Turns of the fit."""
-    iterations: Annotated[int, at_least(1)] = 200
+    iterations: Annotated[int, between(1, 10**6)] = 200
     """Of FISTA, for the codes; each turn of the fit takes a tenth of them."""
 
     def initialise(self, sae: SAE, z_md: Tensor, seed: int) -> None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from saev.checks import Options, at_least
+from saev.checks import Options, between
 from saev.errors import SaevError
 from saev.files import digest
 from saev.machine.machine import use_bf16
@@ -184,7 +184,7 @@ class Architecture(Options, section="sae"):
     Here all positive pre-activations, f = ReLU(pre). What an SAE is trained with comes in saev.sae.trained.
     """
 
-    d_sae: Annotated[int, at_least(1)]
+    d_sae: Annotated[int, between(1, 10**9)]
     """Number of latents."""
 
     @property

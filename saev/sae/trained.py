@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from saev.checks import above, at_least, between, check_int
+from saev.checks import above, between, check_int
 from saev.errors import SaevError
 from saev.sae.kernels.sparse import Pairs
 from saev.sae.model import SAE, Architecture
@@ -56,9 +56,9 @@ class Trained(Architecture):
     aux_k: Annotated[int, between(0, "d_sae")] = 0
     """AuxK (Gao et al. 2024, arXiv 2406.04093, A.2): so many latents among the dead learn to reconstruct the
     residual e = z - z_hat, which is not changed by it: loss += aux_weight * ||e - e_hat||^2 / ||e||^2."""
-    aux_weight: Annotated[float, at_least(0)] = 1 / 32
+    aux_weight: Annotated[float, between(0, 1e6)] = 1 / 32
     """Weight of that loss."""
-    dead_after: Annotated[int, at_least(1)] = 1_000_000
+    dead_after: Annotated[int, between(1, 10**15)] = 1_000_000
     """A latent is dead once it has not fired for so many tokens."""
     data_init: Annotated[float, between(0, 1)] = 0.0
     """Share p of data in the initial directions: decoder rows start as unit(p unit(z) + (1 - p) random) of
@@ -70,7 +70,7 @@ class Trained(Architecture):
     optimizer: Literal["adam", "muon"] = "adam"
     """adam, or muon (Jordan et al. 2024) for the two matrices and adam for the rest; the learning rate means
     the same."""
-    lr: Annotated[float, above(0)] = 1e-3
+    lr: Annotated[float, above(0, up_to=1)] = 1e-3
     """Peak learning rate."""
 
     def __post_init__(self):

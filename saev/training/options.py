@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from saev.checks import Options, above, at_least, between
+from saev.checks import Options, above, between
 
 PASSES, REPEATS = 7, 50
 """Over the vectors: usual, and at most."""
@@ -16,11 +16,11 @@ FEWEST, MOST_VECTORS = 1000, 10**8
 class Training(Options, section="trainer"):
     """Options that all members share; those of one SAE are its Architecture's."""
 
-    steps: Annotated[int, at_least(1)] | None = None
+    steps: Annotated[int, between(1, 10**9)] | None = None
     """Optimiser steps; None: as many as the amount of data asks for, see `for_vectors`."""
-    batch_size: Annotated[int, at_least(1)] = 2048
+    batch_size: Annotated[int, between(1, 2**24)] = 2048
     """Activation vectors per step, over all devices."""
-    window: Annotated[int, at_least(2)] = 32
+    window: Annotated[int, between(2, 10**9)] = 32
     """Chunks of the store in memory: half are shuffled together while half are read."""
     warmup: Annotated[float, between(0, 1)] = 0.05
     """Share of the steps over which the learning rate rises linearly from 0."""
@@ -30,7 +30,7 @@ class Training(Options, section="trainer"):
     """Largest gradient norm of one SAE."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of the encoder product; `auto` is bf16 where the hardware multiplies it natively."""
-    checkpoint_every: Annotated[int, at_least(1)] = 200
+    checkpoint_every: Annotated[int, between(1, 10**9)] = 200
     """Steps between resumable checkpoints."""
 
     def for_vectors(self, n_vectors: int) -> "Training":

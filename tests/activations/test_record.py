@@ -237,7 +237,7 @@ def test_data_that_no_store_can_hold(tiny_vit, tmp_path, images, message):
         ({"tokens": ["CLS"]}, "^extract.tokens must be a list, each one of cls, register, patch, meanpool"),
         ({"tokens": "cls"}, "^extract.tokens must be a list"),
         ({"dtype": "bfloat16"}, "^extract.dtype must be one of float16, float32, got 'bfloat16'$"),
-        ({"chunk": 0}, "^extract.chunk must be an integer >= 1, got 0$"),
+        ({"chunk": 0}, "^extract.chunk must be an integer in \\[1, 1000000000\\], got 0$"),
     ],
 )
 def test_options_that_cannot_be(tiny_vit, tmp_path, options, message):

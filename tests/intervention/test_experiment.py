@@ -217,8 +217,8 @@ def test_a_class_or_latent_that_is_not_there_is_one_line(setup, chosen):
             "intervene.arms.strengths must be a number >= -1000000.0 and <= 1000000.0, got 1000000000.0",
         ),
         ({"strengths": -1.0}, "intervene.arms.strengths must be a list, each a number, got -1.0"),
-        ({"images": 0}, "intervene.arms.images must be an integer >= 1, got 0"),
-        ({"images": "many"}, "intervene.arms.images must be an integer >= 1, got 'many'"),
+        ({"images": 0}, "intervene.arms.images must be an integer in \\[1, 1000000000\\], got 0"),
+        ({"images": "many"}, "intervene.arms.images must be an integer in \\[1, 1000000000\\], got 'many'"),
     ],
 )
 def test_bad_arms_are_named_and_echoed(options, line):

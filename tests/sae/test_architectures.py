@@ -117,7 +117,7 @@ def test_random_prefixes_follow_their_distribution():
         (lambda: TopK(d_sae=8, k="abc"), "got 'abc'"),
         (lambda: TopK(d_sae=8, k=2, prefixes=[4, 3]), r"sae.prefixes must be an integer in \[5, 7\], got 3"),
         (lambda: TopK(d_sae=8, k=2, prefixes=[8]), r"in \[1, 7\], got 8"),
-        (lambda: ReLU(d_sae=8, l1=-1), "sae.l1 must be a number >= 0, got -1"),
+        (lambda: ReLU(d_sae=8, l1=-1), "sae.l1 must be a number >= 0 and <= 1000000.0, got -1"),
         (lambda: ReLU(d_sae=8, l1=float("nan")), "got nan"),
         (lambda: ReLU(d_sae=8, l1_warmup=2), "sae.l1_warmup must be a number >= 0 and <= 1, got 2"),
         (
@@ -125,15 +125,18 @@ def test_random_prefixes_follow_their_distribution():
             "sae.random_prefixes must be 0 where sae.prefixes are given",
         ),
         (lambda: BatchTopK(d_sae=8, k=9), "got 9"),
-        (lambda: JumpReLU(d_sae=8, bandwidth=0), "sae.bandwidth must be a number > 0, got 0"),
-        (lambda: Gated(d_sae=8, l1=-2), "sae.l1 must be a number >= 0, got -2"),
+        (
+            lambda: JumpReLU(d_sae=8, bandwidth=0),
+            "sae.bandwidth must be a number > 0 and <= 1000000.0, got 0",
+        ),
+        (lambda: Gated(d_sae=8, l1=-2), "sae.l1 must be a number >= 0 and <= 1000000.0, got -2"),
         (lambda: TopK(d_sae=8, k=2, aux_k=9), r"sae.aux_k must be an integer in \[0, 8\], got 9"),
         (lambda: TopK(d_sae=8, k=4, k_start=3), r"sae.k_start must be an integer in \[4, 8\], got 3"),
         (lambda: TopK(d_sae=8, k=4, data_init=1.5), "sae.data_init must be a number >= 0 and <= 1, got 1.5"),
         (lambda: TopK(d_sae=8, k=4, optimizer="sgd"), "sae.optimizer must be one of adam, muon, got 'sgd'"),
         (lambda: TopK(d_sae=8, k=4, unit_norm="no"), "sae.unit_norm must be one of True, False, got 'no'"),
-        (lambda: TopK(d_sae=8, k=2, lr=0), "sae.lr must be a number > 0, got 0"),
-        (lambda: TopK(d_sae=0), "sae.d_sae must be an integer >= 1, got 0"),
+        (lambda: TopK(d_sae=8, k=2, lr=0), "sae.lr must be a number > 0 and <= 1, got 0"),
+        (lambda: TopK(d_sae=0), "sae.d_sae must be an integer in \\[1, 1000000000\\], got 0"),
         (lambda: TopK(d_sae=8, k=2, prefixes=3), "sae.prefixes must be a list, each an integer, got 3"),
         (
             lambda: TopK(d_sae=8, k=2, random_prefixes=5),
@@ -146,7 +149,7 @@ def test_random_prefixes_follow_their_distribution():
         (lambda: RandomDirections(d_sae=8), r"sae.k must be an integer in \[1, 8\], got 32"),
         (lambda: KMeans(d_sae=50, n_sample=20), "sae.n_sample must be an integer >= 50, got 20"),
         (lambda: PCA(d_sae=50, n_sample=0), "sae.n_sample must be an integer >= 1, got 0"),
-        (lambda: SemiNMF(d_sae=8, rounds=0), "sae.rounds must be an integer >= 1, got 0"),
+        (lambda: SemiNMF(d_sae=8, rounds=0), "sae.rounds must be an integer in \\[1, 1000000\\], got 0"),
     ],
 )
 def test_bad_options_are_named_and_echoed(build_it, message):

@@ -133,14 +133,14 @@ def test_initial_directions_are_data_where_that_is_asked_for(tokens):
 @pytest.mark.parametrize(
     ("option", "value", "right"),
     [
-        ("steps", 0, "an integer >= 1"),
-        ("batch_size", 1.5, "an integer >= 1"),
-        ("window", 1, "an integer >= 2"),
+        ("steps", 0, r"an integer in \[1, 1000000000\]"),
+        ("batch_size", 1.5, r"an integer in \[1, 16777216\]"),
+        ("window", 1, r"an integer in \[2, 1000000000\]"),
         ("warmup", 2, "a number >= 0 and <= 1"),
         ("decay", "x", "a number >= 0 and <= 1"),
         ("clip", 0, "a number > 0"),
         ("precision", "fp16", "one of auto, fp32, bf16"),
-        ("checkpoint_every", None, "an integer >= 1"),
+        ("checkpoint_every", None, r"an integer in \[1, 1000000000\]"),
     ],
 )
 def test_bad_options_are_named_and_echoed(option, value, right):
