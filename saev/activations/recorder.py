@@ -148,7 +148,7 @@ def _activations(backbone: Backbone, pixels: Tensor, attrs: dict, machine: Machi
     """(b, h, w, 3) uint8 -> of each layer the tokens (b, t, d) to record, in the store's dtype."""
     layers, dtype = attrs["layers"], getattr(torch, attrs["dtype"])
     batches: dict[int, list[Tensor]] = {layer: [] for layer in layers}
-    for part in pixels.split(attrs["batch_size"]):
+    for part in pixels.split(min(attrs["batch_size"], len(pixels))):
         inputs = backbone.preprocess.normalise(part.to(machine.device, non_blocking=True))
         with machine.autocast():
             residuals = backbone.prefix(inputs, layers)

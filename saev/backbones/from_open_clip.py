@@ -91,7 +91,7 @@ def _create(model: str, pretrained: str | None, size: tuple[int, int] | None) ->
                 force_image_size=size,
             )
     except Exception as error:
-        what = f"open_clip model {model!r} ({pretrained})"
+        what = f"backbone.model: open_clip model {model!r} ({pretrained})"
         raise SaevError(f"{what} cannot be built: {first_line(error)}") from None
 
 

@@ -108,7 +108,9 @@ def timm_vit(
         with reproducible_start():
             vit = timm.create_model(model, pretrained=from_hub, img_size=size)
     except Exception as error:
-        raise SaevError(f"timm model {model!r} cannot be built: {first_line(error)}") from None
+        raise SaevError(
+            f"backbone.model: timm model {model!r} cannot be built: {first_line(error)}"
+        ) from None
     if checkpoint is not None:
         load_into(vit, read_state_dict(checkpoint), checkpoint)
     return wrap(vit, name=f"timm/{model}")

@@ -60,7 +60,7 @@ class Mosaic:
         *,
         split: Literal["train", "val"],
         n: Annotated[int, between(1, 10**9)],
-        size: Annotated[int, between(32, 2**14)] = 224,
+        size: Annotated[int, between(32, 2**12)] = 224,
         seed: Annotated[int, between(0, 2**32 - 1)] = 0,
     ):
         check_arguments("data", Mosaic, {"split": split, "n": n, "size": size, "seed": seed})

@@ -12,6 +12,7 @@ from saev.activations.tokens import Tokens
 from saev.checks import check_seed
 from saev.errors import SaevError
 from saev.machine.machine import Machine
+from saev.machine.memory import check_memory
 from saev.machine.progress import say
 from saev.sae.model import SAE, Architecture
 from saev.sae.trained import Trained
@@ -59,7 +60,7 @@ def fit(
         {name: Fitted} on the first process, {} on the others.
 
     Raises:
-        SaevError: members of one name; a seed below 0 or above 2^32 - 1; devices that are not there;
+        SaevError: members of one name, or too large for the memory; a seed below 0 or above 2^32 - 1; devices that are not there;
             activations that are all alike, or fewer than the latents that start from them; a loss that is not
             finite; a checkpoint of another run.
         OSError: the checkpoint cannot be written.
@@ -74,6 +75,8 @@ def fit(
     if machine.parallel == "latents":
         _check_divisible(architectures)
     options = options.for_vectors(tokens.n_vectors)
+    for name, architecture in architectures.items():
+        _check_fits(name, architecture, len(mean), options.batch_size, machine)
     loop = Loop(options, machine, working)
     new = partial(SAE, mean=torch.from_numpy(mean), scale=scale, seed=seed)
     trained = {
@@ -125,6 +128,16 @@ def _by_name(members: Sequence[Member] | Mapping[str, Architecture]) -> dict[str
         names = ", ".join(name for name, _ in pairs)
         raise SaevError(f"training: every member needs a name of its own, got {names}")
     return architectures
+
+
+def _check_fits(name: str, architecture: Architecture, d: int, batch_size: int, machine: Machine) -> None:
+    """Raise SaevError if a member cannot be held: two matrices of d x s float32, in training with a gradient
+    and Adam's two averages each, and the pre-activations of a batch."""
+    s, trained = architecture.d_sae, isinstance(architecture, Trained)
+    if machine.parallel == "latents" and machine.devices != "auto":
+        s /= machine.devices * machine.num_nodes
+    n_bytes = (32 * d + 4 * batch_size) * s if trained else 8 * d * s
+    check_memory(f"{name}: sae.d_sae={architecture.d_sae} of width {d}", n_bytes, machine.device)
 
 
 def _check_divisible(architectures: Mapping[str, Architecture]) -> None:
