@@ -65,7 +65,7 @@ def _find(target: object, package: str) -> object | None:
 def _fits(group: str, part: Callable) -> bool:
     """Whether it is what the group is made of."""
     if group == "data":
-        return inspect.isclass(part) and hasattr(part, "__getitem__") and hasattr(part, "__len__")
+        return inspect.isclass(part) and hasattr(part, "__getitem__") and hasattr(part, "name")
     if group == "backbone":
         from saev.backbones import Backbone
 

@@ -22,7 +22,7 @@ def memory(device: torch.device) -> int:
 
 def check_memory(what: str, n_bytes: float, device: torch.device) -> None:
     """Raise SaevError, naming `what`, if it takes more bytes than the device has."""
-    if n_bytes > (there := memory(device)):
-        raise SaevError(
-            f"{what} needs at least {n_bytes / 1e9:,.1f} GB of memory, and {device.type} has {there / 1e9:,.1f} GB"
-        )
+    there = memory(device)
+    if n_bytes > there:
+        needed = f"{what} needs at least {n_bytes / 1e9:,.1f} GB of memory"
+        raise SaevError(f"{needed}, and {device.type} has {there / 1e9:,.1f} GB")

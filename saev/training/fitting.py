@@ -60,9 +60,9 @@ def fit(
         {name: Fitted} on the first process, {} on the others.
 
     Raises:
-        SaevError: members of one name, or too large for the memory; a seed below 0 or above 2^32 - 1; devices that are not there;
-            activations that are all alike, or fewer than the latents that start from them; a loss that is not
-            finite; a checkpoint of another run.
+        SaevError: members of one name, or too large for the memory; a seed below 0 or above 2^32 - 1; devices
+            that are not there; activations that are all alike, or fewer than the latents that start from
+            them; a loss that is not finite; a checkpoint of another run.
         OSError: the checkpoint cannot be written.
     """
     architectures = _by_name(members)

@@ -1,5 +1,7 @@
 """What cannot fit is refused before it is tried."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -11,7 +13,9 @@ CPU = torch.device("cpu")
 
 
 def test_the_memory_is_the_systems_or_the_containers_if_that_is_less(tmp_path, monkeypatch):
-    (total,) = [line for line in open("/proc/meminfo").read().splitlines() if line.startswith("MemTotal")]
+    (total,) = [
+        line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal")
+    ]
     monkeypatch.setattr(memory, "LIMIT", tmp_path / "none")
     assert memory.memory(CPU) == pytest.approx(1024 * int(total.split()[1]), rel=0.01)
     for text, allowed in (("max\n", memory.memory(CPU)), ("1000000\n", 1_000_000)):

@@ -14,9 +14,10 @@ CONF = Path(__file__).parents[2] / "conf"
 NEEDED = {"data": {"split": "train", "n": 2}, "backbone": {"model": "test_vit"}, "sae": {"d_sae": 8}}
 
 
-@pytest.mark.parametrize(
-    "file", [f for group in PACKAGES for f in sorted((CONF / group).glob("*.yaml"))], ids=str
-)
+FILES = [file for group in PACKAGES for file in sorted((CONF / group).glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}-{file.stem}")
 def test_every_part_of_the_configuration_is_one(file):
     options = yaml.safe_load(file.read_text())
     splits = options.pop("splits", {"": {}})
@@ -48,6 +49,7 @@ def test_every_part_of_the_configuration_is_one(file):
         "saev.data.__loader__",
         "saev.data.decode.__builtins__.eval",
         "saev.data.Mosaic.__init__",
+        "saev.data.Sample",
         "saev.data",
         "saev.data.",
         "saev.data..Mosaic",
@@ -93,7 +95,7 @@ def test_code_within_an_option_is_a_wrong_value():
         ({"d_sae": 2**70}, rf"sae\.d_sae must be an integer in \[1, 1000000000\], got {2**70}"),
         (
             {"tokens": ["patches"]},
-            r"sae\.tokens must be one of cls, register, patch, meanpool, got 'patches'",
+            r"sae\.tokens must be one of cls, .*, meanpool, got 'patches'",
         ),
         ({"tokens": "patch"}, r"sae\.tokens must be a list, each one of .*, got 'patch'"),
     ],
