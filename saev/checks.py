@@ -145,7 +145,7 @@ def check_arguments(section: str, call: Callable, options: object, *, whole: boo
 
 
 class _Rule(NamedTuple):
-    accepts: Callable[[object], bool]
+    accepts: Callable[[object], object]
     expected: str
     """What the value must be, as it stands in the message."""
     each: "_Rule | None" = None
@@ -185,8 +185,10 @@ def _rule(hint: object, options: object) -> _Rule:
             f"a list, each {each.expected}",
             each,
         )
+    if hint is str:
+        return _Rule(lambda value: isinstance(value, str) and value.strip(), "a string that is not empty")
     if isinstance(hint, type):
-        expected = "a string" if hint is str else f"a {hint.__name__}"
+        expected = f"a {hint.__name__}"
         return _Rule(lambda value: isinstance(value, hint), expected)
     raise TypeError(f"{hint}: Options cannot check this annotation")
 

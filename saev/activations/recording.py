@@ -98,9 +98,8 @@ def _spans(backbone: Backbone, options: Recording) -> dict[str, list[int]]:
     available = [kind for kind in KINDS if kind in backbone.tokens or kind == "meanpool"]
     chosen = backbone.tokens if options.tokens is None else options.tokens
     if not chosen:
-        raise SaevError(
-            f"extract.tokens must name at least one of {available}, or be null for all of the backbone's"
-        )
+        right = f"name at least one of {available}, or be null for all of the backbone's"
+        raise SaevError(f"extract.tokens must {right}, got []")
     spans, end = {}, 0
     for kind in (kind for kind in KINDS if kind in chosen):
         if kind not in available:
