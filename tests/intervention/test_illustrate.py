@@ -61,7 +61,7 @@ def test_a_class_that_no_image_shows_is_left_out(setup_of_images):
     [
         ({"control": "nobody"}, "maps.control must be one of random latent, random direction, got 'nobody'"),
         ({"classes": -1}, "maps.classes must be an integer in \\[0, 1000000000\\], got -1"),
-        ({"strength": float("nan")}, "maps.strength must be a number, got nan"),
+        ({"strength": float("nan")}, "maps.strength must be a number >= .* and <= .*, got nan"),
     ],
 )
 def test_bad_options_are_named_and_echoed(option, line):
