@@ -9,11 +9,12 @@ from pipeline.stage import stage
 @stage("features")
 def main(cfg: DictConfig) -> None:
     from saev.features import encode_tokens
-    from saev.files import new_directory
+    from saev.features.codes import FILES
     from saev.machine.progress import say
+    from saev.outputs import new_directory
 
     cell = Cell(cfg)
-    with new_directory(cfg.codes) as out:
+    with new_directory(cfg.codes, FILES) as out:
         for split in cfg.acts:
             file = out / f"{split}.safetensors"
             encode_tokens(cell.sae, cell.tokens(split), file, what=cfg.sae_dir, device=cell.machine.device)

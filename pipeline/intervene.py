@@ -12,6 +12,8 @@ from pipeline.stage import read, stage
 from saev.checks import Options, at_least, check_seed
 from saev.files import read_json
 
+RESULTS = {r"outcome\.json": '"points"', r"metrics\.json": None, r"(tradeoff|maps-\d+)\.png": None}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment(Options, section="intervene"):
@@ -24,9 +26,10 @@ class Experiment(Options, section="intervene"):
 
 @stage("intervene")
 def main(cfg: DictConfig) -> None:
-    from saev.files import new_directory, write_json
+    from saev.files import write_json
     from saev.intervention import Arm, Illustration, Setup, edited_images, run_experiment, summarise, trials
     from saev.machine.progress import say
+    from saev.outputs import new_directory
     from saev.report import map_pages, save, save_pages, tradeoff
 
     cell, seed = Cell(cfg), check_seed(cfg.seed)
@@ -35,7 +38,7 @@ def main(cfg: DictConfig) -> None:
     arms = [read(Arm, usual | row) for row in experiment.arms]
     matches = {match["name"]: match for match in read_json(cell.results("probe") / "classes.json")}
     results, reason = cell.results("intervene"), unable(cell, matches)
-    with new_directory(results) as out:
+    with new_directory(results, RESULTS) as out:
         if reason:
             write_json(out / "metrics.json", None)
             write_json(
