@@ -85,8 +85,6 @@ def staged(*outputs: tuple[str | Path, Files]) -> Iterator[list[Staged]]:
     for (one, _), (other, _) in permutations(targets, 2):
         if other in (one, *one.parents):
             raise SaevError(f"{one}: is, or lies in, another output of the stage, {other}; name places apart")
-    for target, files in targets:
-        check_own(target, files)
     with ExitStack() as stack:
         made = [stack.enter_context(_stage(target, files)) for target, files in targets]
         yield made
@@ -180,11 +178,12 @@ def _bears(file: Path, word: str) -> bool:
 def _stage(target: Path, files: Files) -> Iterator[Staged]:
     """The place beside `target` where its successor is made; it vanishes with all that is left there."""
     place = target.with_name(target.name + ".partial")
-    _check_place(place)
     made = [folder for folder in place.parents if not folder.exists()]
     try:
-        with locked(place):
+        with locked(place) as before:
+            _check_place(place, before)
             try:
+                check_own(target, files)
                 _recover(place, target)
                 output = Staged(target, files, place)
                 (output.path.parent if "" in files else output.path).mkdir(parents=True)
@@ -199,11 +198,12 @@ def _stage(target: Path, files: Files) -> Iterator[Staged]:
         raise
 
 
-def _check_place(place: Path) -> None:
-    """Raise SaevError if there is anything in the place of a run's work that is no run's work."""
-    found = {path.name for path in place.iterdir()} if place.is_dir() else set()
-    foreign = found - {LOCK, "new", "old"} if LOCK in found else found
-    if foreign:
+def _check_place(place: Path, before: bool) -> None:
+    """Raise SaevError if there is anything in the place of a run's work but what a run `before` left."""
+    known = {"new", "old"} if before else set()
+    if foreign := {path.name for path in place.iterdir()} - known - {LOCK}:
+        if not before:
+            (place / LOCK).unlink()
         raise SaevError(f"{place / min(foreign)}: is in the way of an output that is made there; {_REMEDY}")
 
 

@@ -44,18 +44,24 @@ def at_work(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder, which is made if it is not there. Raises SaevError if another run holds it.
+def locked(folder: Path) -> Iterator[bool]:
+    """Hold the lock of a folder, which is made if it is not there; yield whether a run has been there before,
+    and died. Raises SaevError if another is at work there.
 
     A record lock: it ends with the process, is not inherited by the workers that load images, which outlive a
     killed run by seconds, and holds on NFS, where `flock` asks for more.
     """
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
         try:
-            file = open(folder / LOCK, "ab")
-        except FileNotFoundError:  # the run before has just removed the folder
-            continue
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                file, before = open(folder / LOCK, "xb"), False
+            except FileExistsError:
+                file, before = open(folder / LOCK, "r+b"), True
+        except (FileNotFoundError, FileExistsError):
+            if os.path.lexists(folder) and not folder.is_dir():
+                raise
+            continue  # another run has just ended, and removed the folder
         with file:
             _acquire(file.fileno(), folder)
             try:
@@ -63,7 +69,7 @@ def locked(folder: Path) -> Iterator[None]:
             except FileNotFoundError:
                 same = False
             if same:
-                yield
+                yield before
                 return
 
 

@@ -240,9 +240,10 @@ def test_where_the_disk_fails_twice_the_next_run_brings_the_old_back(tmp_path, m
     assert tree(tmp_path) == before
 
 
-def test_what_is_in_the_way_of_the_making_is_refused(tmp_path):
-    before = tree(lay(tmp_path, {"out.partial/notes.txt": "mine"}))
-    with pytest.raises(SaevError, match="out.partial/notes.txt: is in the way"):
+@pytest.mark.parametrize("name", ["notes.txt", "new/notes.txt", "old/notes.txt"])
+def test_what_is_in_the_way_of_the_making_is_refused(name, tmp_path):
+    before = tree(lay(tmp_path, {f"out.partial/{name}": "mine"}))
+    with pytest.raises(SaevError, match=f"out.partial/{name.partition('/')[0]}: is in the way"):
         write(tmp_path / "out")
     assert tree(tmp_path) == before
 
