@@ -10,6 +10,8 @@ from pipeline.cell import Cell
 from pipeline.stage import read, stage
 from saev.checks import Options, between, check_seed
 
+RESULTS = {r"metrics\.json": '"explained_variance"', r"density\.json": None}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation(Options, section="evaluate"):
@@ -24,18 +26,20 @@ def main(cfg: DictConfig) -> None:
     from saev.evaluation import measure_fidelity, measure_reconstruction
     from saev.files import write_json
     from saev.machine.progress import say
+    from saev.outputs import new_directory
 
     cell, options, seed = Cell(cfg), read(Evaluation, cfg.evaluate), check_seed(cfg.seed)
     val, train, device, name = cell.tokens("val"), cell.tokens("train"), cell.machine.device, cfg.sae_dir
-    on_val, density = measure_reconstruction({name: cell.sae}, val, device=device)[name]
-    images = train.store.drawn(options.train_images, seed)
-    on_train, _ = measure_reconstruction({name: cell.sae}, train, images=images, device=device)[name]
-    faithful = None
-    if cell.task and val.of_model:
-        faithful = measure_fidelity(cell.sae, cell.opened(options.fidelity_images, seed), val)
     results = cell.results("evaluate")
-    write_json(results / "density.json", np.asarray(density).tolist())
-    write_json(results / "metrics.json", {"val": on_val, "train": on_train, "fidelity": faithful})
+    with new_directory(results, RESULTS) as out:
+        on_val, density = measure_reconstruction({name: cell.sae}, val, device=device)[name]
+        images = train.store.drawn(options.train_images, seed)
+        on_train, _ = measure_reconstruction({name: cell.sae}, train, images=images, device=device)[name]
+        faithful = None
+        if cell.task and val.of_model:
+            faithful = measure_fidelity(cell.sae, cell.opened(options.fidelity_images, seed), val)
+        write_json(out / "density.json", np.asarray(density).tolist())
+        write_json(out / "metrics.json", {"val": on_val, "train": on_train, "fidelity": faithful})
     recovered = f", {faithful['recovered']:.1%} of the task recovered" if faithful else ""
     say(f"evaluate: NMSE {on_val['nmse']:.3f} at L0 {on_val['l0']:.1f}{recovered}; in {results}")
 

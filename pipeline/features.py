@@ -9,12 +9,13 @@ from pipeline.stage import stage
 @stage("features")
 def main(cfg: DictConfig) -> None:
     from saev.features import encode_tokens
-    from saev.files import new_directory
+    from saev.features.codes import FILES
     from saev.machine.progress import say
+    from saev.outputs import new_directory
 
     cell = Cell(cfg)
     sae, device, tokens = cell.sae, cell.machine.device, {split: cell.tokens(split) for split in cfg.acts}
-    with new_directory(cfg.codes) as out:
+    with new_directory(cfg.codes, FILES) as out:
         for split, of_split in tokens.items():
             file = out / f"{split}.safetensors"
             encode_tokens(sae, of_split, file, what=cfg.sae_dir, device=device)

@@ -5,26 +5,31 @@ from omegaconf import DictConfig
 from pipeline.cell import Cell
 from pipeline.stage import read, stage
 
+RESULTS = {r"metrics\.json": '"readout"'}
+
 
 @stage("head")
 def main(cfg: DictConfig) -> None:
     from saev.checks import check_seed
     from saev.files import write_json
     from saev.machine.progress import say
+    from saev.outputs import staged
     from saev.tasks import TaskOptions, evaluate_task, save_task, train_task
+    from saev.tasks.task import FILES
 
     cell, options, seed = Cell(cfg), read(TaskOptions, cfg.task), check_seed(cfg.seed)
     train, val = cell.store("train"), cell.store("val")
     for store in (train, val):
         store.check_backbone(cell.backbone)
     layer = train.layers[-1]  # the shortest way to the final tokens
-    task = train_task(cell.backbone, train, layer, options, seed, cell.machine)
-    reason = "" if task else f"{train.path} has labels of fewer than 2 classes"
-    metrics = {"readout": task.readout if task else None, "reason": reason}
-    if task:
-        metrics |= evaluate_task(task, cell.backbone, val, layer, cell.machine)
-    save_task(task, cfg.head_dir, reason)
-    write_json(cell.results("head") / "metrics.json", metrics)
+    with staged((cfg.head_dir, FILES), (cell.results("head"), RESULTS)) as (folder, results):
+        task = train_task(cell.backbone, train, layer, options, seed, cell.machine)
+        reason = "" if task else f"{train.path} has labels of fewer than 2 classes"
+        metrics = {"readout": task.readout if task else None, "reason": reason}
+        if task:
+            metrics |= evaluate_task(task, cell.backbone, val, layer, cell.machine)
+        save_task(task, folder.path, reason)
+        write_json(results.path / "metrics.json", metrics)
     found = (
         f"{metrics['accuracy']:.1%} of {metrics['units']:,} right on {task.readout}"
         if task

@@ -1,6 +1,7 @@
 """meanings -> tests: edit each concept's latent inside the model and measure what changes, against
 controls."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from pipeline.pictures import edited_maps, seen
 from pipeline.stage import read, stage
 from saev.checks import Options, between, check_seed
 from saev.files import read_json
+
+RESULTS = {r"outcome\.json": '"points"', r"metrics\.json": None, r"(tradeoff|maps-\d+)\.png": None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +27,10 @@ class Experiment(Options, section="intervene"):
 
 @stage("intervene")
 def main(cfg: DictConfig) -> None:
-    from saev.files import new_directory, write_json
+    from saev.files import write_json
     from saev.intervention import Arm, Illustration, Setup, edited_images, run_experiment, summarise, trials
     from saev.machine.progress import say
+    from saev.outputs import new_directory
     from saev.report import map_pages, save, save_pages, tradeoff
 
     cell, seed = Cell(cfg), check_seed(cfg.seed)
@@ -38,7 +42,7 @@ def main(cfg: DictConfig) -> None:
     if not reason:
         model, picture = cell.opened(experiment.images, seed), seen(cell, "val")
         setup = Setup(cell.sae, model, cell.tokens("val"), cell.codes("train"), cell.codes("val"))
-    with new_directory(results) as out:
+    with new_directory(results, RESULTS) as out:
         if reason:
             write_json(out / "metrics.json", None)
             write_json(
@@ -75,7 +79,7 @@ def headline(curves: list[dict]) -> dict:
     metrics = {}
     for curve in curves:
         values = {key: curve.get(key) for key in ("selectivity", "other_at_80")}
-        metrics.setdefault(curve["method"].replace(" ", "_"), {})[curve["place"]] = values
+        metrics.setdefault(re.sub(r"\W+", "_", curve["method"]), {})[curve["place"]] = values
     return metrics
 
 

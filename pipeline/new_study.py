@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.stage import one_line_errors
 from saev.errors import SaevError
+from saev.outputs import new_directory
 
 HOME = Path(__file__).parents[1]
 IGNORED = ".scratch/\n/data/\n/images/\n/dvc_plots/\n/facts.json\n__pycache__/\n"
@@ -25,14 +26,15 @@ def main(words: list[str]) -> None:
     folder = Path(words[0])
     if folder.exists():
         raise SaevError(f"{folder}: is there already; a new study takes a folder that is not")
-    shutil.copytree(HOME / "conf", folder / "conf")
-    shutil.copy(HOME / "dvc.yaml", folder)
-    (folder / ".gitignore").write_text(IGNORED)
-    if run(folder, "git", "rev-parse", "--is-inside-work-tree", quiet=True) != 0:
-        run(folder, "git", "init", "--quiet")
-    if run(folder, sys.executable, "-m", "dvc", "root", quiet=True) != 0:
-        run(folder, sys.executable, "-m", "dvc", "init", "--quiet")
-        shutil.copy(HOME / ".dvc" / "config", folder / ".dvc" / "config")
+    with new_directory(folder, {}) as made:
+        shutil.copytree(HOME / "conf", made / "conf")
+        shutil.copy(HOME / "dvc.yaml", made)
+        (made / ".gitignore").write_text(IGNORED)
+        if run(made, "git", "rev-parse", "--is-inside-work-tree", quiet=True) != 0:
+            run(made, "git", "init", "--quiet")
+        if run(made, sys.executable, "-m", "dvc", "root", quiet=True) != 0:
+            run(made, sys.executable, "-m", "dvc", "init", "--quiet")
+            shutil.copy(HOME / ".dvc" / "config", made / ".dvc" / "config")
     print(f"new_study: list its cells in {folder}/conf/study.yaml, then: cd {folder}; dvc repro")
 
 

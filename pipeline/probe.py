@@ -12,6 +12,11 @@ from pipeline.stage import read, stage
 from saev.checks import Options, between, check_choice, check_seed
 
 MEANS = ("f1", "f1_train", "null_f1", "null_f1_95")
+RESULTS = {
+    r"metrics\.json": '"null_f1_95"',
+    r"(classes|latents)\.json": None,
+    r"(f1|exemplars-\d+)\.png": None,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,28 +40,30 @@ class Probing(Options, section="probe"):
 @stage("probe")
 def main(cfg: DictConfig) -> None:
     from saev.features import strongest_latents
-    from saev.files import new_directory, write_json
+    from saev.files import write_json
     from saev.machine.progress import say
+    from saev.outputs import new_directory
     from saev.probing import linear_probes, match_concepts
     from saev.report import exemplar_pages, f1_bars, save, save_pages
     from saev.tasks import TaskOptions
 
     cell, options, seed = Cell(cfg), read(Probing, cfg.probe), check_seed(cfg.seed)
     picture = seen(cell, "val")
-    splits, units = asked(cell, options, read(TaskOptions, cfg.task).ignore)
-    (train, asked_train, _), (val, asked_val, _) = splits
-    matches = match_concepts(train, val, asked_train, asked_val, options.scores)
-    rows = [match.row() for match in matches]
-    linear = linear_probes(*splits, seed=seed, max_tokens=options.max_tokens) if matches else None
-    means = {key: fmean(row[key] for row in rows) if rows else None for key in (*MEANS, *options.scores)}
-    above = fmean(row["f1"] > row["null_f1_95"] for row in rows) if rows else None
-    metrics = {"units": units if rows else None, "concepts": len(rows), **means, "above_null": above}
-    val = cell.codes("val")
-    strongest = [
-        {"latent": int(s), "maximum": float(val.maximum[s]), "density": float(val.density[s])}
-        for s in strongest_latents(val, options.strongest)
-    ]
-    with new_directory(cell.results("probe")) as out:
+    ignored = read(TaskOptions, cfg.task).ignore
+    with new_directory(cell.results("probe"), RESULTS) as out:
+        splits, units = asked(cell, options, ignored)
+        (train, asked_train, _), (val, asked_val, _) = splits
+        matches = match_concepts(train, val, asked_train, asked_val, options.scores)
+        rows = [match.row() for match in matches]
+        linear = linear_probes(*splits, seed=seed, max_tokens=options.max_tokens) if matches else None
+        means = {key: fmean(row[key] for row in rows) if rows else None for key in (*MEANS, *options.scores)}
+        above = fmean(row["f1"] > row["null_f1_95"] for row in rows) if rows else None
+        metrics = {"units": units if rows else None, "concepts": len(rows), **means, "above_null": above}
+        val = cell.codes("val")
+        strongest = [
+            {"latent": int(s), "maximum": float(val.maximum[s]), "density": float(val.density[s])}
+            for s in strongest_latents(val, options.strongest)
+        ]
         write_json(out / "metrics.json", {**metrics, "linear_probe": linear})
         write_json(out / "classes.json", rows)
         write_json(out / "latents.json", strongest)

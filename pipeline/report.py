@@ -9,16 +9,18 @@ from pipeline.cell import grid
 from pipeline.stage import stage
 from saev.checks import check_path
 
+FILES = {r"index\.html": "sparse autoencoders</title>", r"[^/]+/L[^/]+/([^/]+/)?[^/]+\.png": None}
+
 
 @stage("report")
 def main(cfg: DictConfig) -> None:
-    from saev.files import new_directory
     from saev.machine.progress import say
+    from saev.outputs import new_directory
     from saev.report import Results, density_histogram, frontier, gather, loss_curves, save, write_report
 
     check_path("out", cfg.out)
     stores = gather(Results(), grid())
-    with new_directory(cfg.out) as out:
+    with new_directory(cfg.out, FILES) as out:
         for layer in (layer for store in stores for layer in store["layers"]):
             folder, saes = out / layer["folder"], layer["saes"]
             save(loss_curves([point for sae in saes for point in sae["curve"]]), folder / "loss.png")

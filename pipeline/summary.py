@@ -12,6 +12,7 @@ PLACE = "all"
 @stage("summary")
 def main(cfg: DictConfig) -> None:
     from saev.files import read_json, write_json
+    from saev.outputs import staged
 
     cell = Cell(cfg)
     scores, probe, edits = (
@@ -19,9 +20,8 @@ def main(cfg: DictConfig) -> None:
     )
     arms = {method: places.get(PLACE, {}) for method, places in (edits or {}).items()}
     controls = [arm["selectivity"] for method, arm in arms.items() if method != "chosen_latent" and arm]
-    write_json(
-        cfg.results.summary,
-        {
+    with staged((cfg.results.summary, {"": '"null95"'})) as (output,):
+        row = {
             "l0": round(scores["val"]["l0"], 1),
             "nmse": round(scores["val"]["nmse"], 4),
             "dead": round(scores["val"]["dead"], 4),
@@ -31,8 +31,8 @@ def main(cfg: DictConfig) -> None:
             "null95": rounded(probe["null_f1_95"]),
             "select": rounded(arms.get("chosen_latent", {}).get("selectivity")),
             "control": rounded(max(controls, default=None)),
-        },
-    )
+        }
+        write_json(output.path, row)
 
 
 def rounded(value: float | None) -> float | None:

@@ -1,8 +1,8 @@
 """activations -> SAEs: train one, and on the same stream others that then only wait for their own stage."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, ListConfig
 
@@ -10,46 +10,66 @@ from pipeline.cell import Cell, grid
 from pipeline.stage import compose_again, plain, read, stage
 from saev.checks import check_seed
 from saev.errors import SaevError
-from saev.files import read_json, scratch_place
+from saev.files import fingerprint, read_json
+from saev.scratch import at_work, scratch_place
+
+if TYPE_CHECKING:  # torch is loaded by the stage alone
+    from saev.training import Training
 
 MOST = 8
 """SAEs on one stream: more do not fit the memory of a laptop, and gain little (docs/training.md)."""
+RESULTS = {r"curve\.json": "["}
+"""The files of its results, as `saev.outputs` knows them."""
 
 
 @stage("train")
 def main(cfg: DictConfig) -> None:
-    from saev.files import new_directory, publish, scratch, write_json
+    from saev.files import write_json
+    from saev.machine import distributed
     from saev.machine.progress import say
-    from saev.sae import save_sae
-    from saev.training import Training, fit
+    from saev.outputs import copy, staged
+    from saev.sae.formats.checkpoint import FILES
+    from saev.training import Training
 
     cell, options, seed = Cell(cfg), read(Training, cfg.trainer), check_seed(cfg.seed)
-    working = scratch("train", identity(cell))
-    if not (working / "finished").exists():
-        members = {member.cfg.sae.name: member for member in (cell, *beside(cell))}
-        places = {name: scratch_place("train", identity(member)) for name, member in members.items()}
-        alone = len(members) == 1
-        together = working if alone else scratch("train", [place.name for place in places.values()])
-        fitted = fit(
-            {name: member.architecture for name, member in members.items()},
-            cell.tokens("train"),
-            options=options,
-            seed=seed,
-            machine=cell.machine,
-            working=together,
-        )
-        if not fitted:
-            return  # what follows is the first process's work
-        for name, (sae, curve) in fitted.items():
-            with new_directory(places[name] / "finished") as out:
+    working = scratch_place("train", identity(cell))
+    if not distributed.is_first():
+        return train(cell, options, seed, working)  # what follows is the first process's work
+    with (
+        at_work(working),
+        staged((cfg.sae_dir, FILES), (cell.results("train"), RESULTS)) as (folder, results),
+    ):
+        if not (working / "finished").exists():
+            train(cell, options, seed, working)
+        copy(working / "finished" / "sae", folder.path)
+        write_json(results.path / "curve.json", read_json(working / "finished" / "curve.json"))
+    say(f"train: {cfg.sae.name} in {cfg.sae_dir}")
+
+
+def train(cell: Cell, options: "Training", seed: int, working: Path) -> None:
+    """Train the SAE of `cell`, and those beside it; each is left in `finished` in its place in scratch."""
+    from saev.files import write_json
+    from saev.outputs import new_directory
+    from saev.sae import save_sae
+    from saev.training import fit
+
+    members = {member.cfg.sae.name: member for member in (cell, *beside(cell))}
+    places = {name: scratch_place("train", identity(member)) for name, member in members.items()}
+    # In our own folder, because this run alone is at work there.
+    together = working / fingerprint([place.name for place in places.values()])
+    fitted = fit(
+        {name: member.architecture for name, member in members.items()},
+        cell.tokens("train"),
+        options=options,
+        seed=seed,
+        machine=cell.machine,
+        working=working if len(members) == 1 else together,
+    )
+    for name, (sae, curve) in fitted.items():  # our own first; none in the other processes
+        if name == cell.cfg.sae.name or not done(members[name]):
+            with new_directory(places[name] / "finished", {}) as out:
                 save_sae(sae, out / "sae", run=places[name].name)
                 write_json(out / "curve.json", curve)
-        if not alone:
-            shutil.rmtree(together)
-    write_json(cell.results("train") / "curve.json", read_json(working / "finished" / "curve.json"))
-    publish(working / "finished" / "sae", cfg.sae_dir)
-    shutil.rmtree(working)
-    say(f"train: {cfg.sae.name} in {cfg.sae_dir}")
 
 
 def identity(cell: Cell) -> dict:

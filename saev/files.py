@@ -1,11 +1,10 @@
-"""Writing results so that a reader never sees half of one."""
+"""Reading records, and writing single files so that a reader never sees half of one."""
 
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,49 +58,44 @@ def write_text(path: str | Path, text: str) -> None:
 
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a file atomically."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    write_by(lambda file: file.write_bytes(content), path)
+
+
+def write_by(save: Callable[[Path], object], path: str | Path) -> None:
+    """Let `save(file)` write a file, which takes the place of `path` (of a link: of its target) once it is
+    whole and on the disk, with the mode that the umask gives. (Libraries have their own: safetensors 0600.)
+
+    Raises:
+        OSError: the disk is full, for one; it names `path`, whatever the library that wrote raises.
+    """
+    path = Path(path).resolve()
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_bytes(content)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)
+        partial.touch()
+        mode = partial.stat().st_mode
+        save(partial)
+        partial.chmod(mode)
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
         os.replace(partial, path)
+    except Exception as error:
+        raise os_error(error, path) from None
     finally:
         partial.unlink(missing_ok=True)
 
 
-@contextmanager
-def new_directory(path: str | Path) -> Iterator[Path]:
-    """Yield an empty directory that becomes `path` on success and vanishes on failure."""
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        publish(partial, path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def publish(finished: Path, path: str | Path) -> None:
-    """Move the finished directory to `path`, replacing what is there."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(path, ignore_errors=True)
-    shutil.move(finished, path)
-
-
-def scratch_place(stage: str, config: object) -> Path:
-    """Where unfinished work of `stage` under `config` lies: `.scratch/<stage>/<fingerprint>`."""
-    return Path(".scratch", stage, fingerprint(config))
-
-
-def scratch(stage: str, config: object) -> Path:
-    """The resumable working directory of `stage` under `config`, made if it is not there.
-
-    DVC deletes a stage's outputs before every run, so work that must survive a crash
-    lives here; the stage moves the result out, or removes it, on success.
-    """
-    path = scratch_place(stage, config)
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+def os_error(error: Exception, path: Path) -> Exception:
+    """What the system refused, with the name of the file if it lacks one; any other error as it is."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        if found := re.search(r"\(os error (\d+)\)", str(cause)):  # as Rust says it: safetensors
+            cause = OSError(int(found[1]), os.strerror(int(found[1])))
+        else:
+            cause = (
+                cause.__cause__ or cause.__context__
+            )  # torch.save speaks of another thing that failed then
+    if cause is None or cause.errno is None or cause.filename is not None:
+        return cause or error
+    return OSError(cause.errno, cause.strerror, str(path))

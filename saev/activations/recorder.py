@@ -1,8 +1,9 @@
 """Recording a store: images -> backbone -> Zarr, resumable after any interruption, by one process or many."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,17 @@ from saev.activations.chunks import checksum, chunk_file
 from saev.activations.normalisation import statistics
 from saev.activations.order import token_order
 from saev.activations.recording import Recording, create, identity
-from saev.activations.schema import arrays
+from saev.activations.schema import FILES, arrays
 from saev.activations.store import Store
 from saev.backbones.backbone import Backbone
 from saev.data.preprocess import Item, Prepared
 from saev.data.sample import IGNORE, ImageDataset
 from saev.errors import SaevError
-from saev.files import publish
+from saev.files import os_error
 from saev.machine import Machine, distributed
 from saev.machine.machine import cores
 from saev.machine.progress import Progress, say
+from saev.outputs import staged
 
 
 def record(
@@ -57,14 +59,42 @@ def record(
             and image), or an unfinished store in `working` of another configuration (the key is named).
         OSError: the disk is full.
     """
+    outputs = []
+    with ExitStack() as stack:
+        distributed.by_the_first(lambda: outputs.extend(stack.enter_context(staged((out, FILES)))))
+        store = record_in(
+            working, backbone, images, layers=layers, options=options, machine=machine, workers=workers
+        )
+        for output in outputs:
+            output.take(store.path)
+        distributed.by_the_first(stack.close)
+    if outputs and store.path.exists():  # it lay on another disk
+        shutil.rmtree(store.path)
+    return Store(out)
+
+
+def record_in(
+    working: Path,
+    backbone: Backbone,
+    images: ImageDataset,
+    *,
+    layers: Sequence[int],
+    options: Recording,
+    machine: Machine,
+    workers: int | None,
+) -> Store:
+    """As `record`, but leave the finished store in `working`, from where it can be put in its place."""
     partial = working / "store"
     attrs = identity(backbone, images, layers, options, machine)
-    distributed.by_the_first(lambda: create(partial, attrs))
-    group = zarr.open_group(str(partial), mode="r+")
-    _record_chunks(backbone, images, group, machine, _loaders(machine) if workers is None else workers)
-    distributed.barrier()
-    distributed.by_the_first(lambda: _finish(group, images, partial, Path(out)))
-    return Store(out)
+    try:
+        distributed.by_the_first(lambda: create(partial, attrs))
+        group = zarr.open_group(str(partial), mode="r+")
+        _record_chunks(backbone, images, group, machine, _loaders(machine) if workers is None else workers)
+        distributed.barrier()
+        distributed.by_the_first(lambda: _finish(group, images))
+    except OSError as error:
+        raise os_error(error, partial) from None
+    return Store(partial)
 
 
 def _record_chunks(
@@ -209,9 +239,8 @@ def _written(array: zarr.Array, chunk: range) -> bool:
     return True
 
 
-def _finish(group: zarr.Group, images: ImageDataset, partial: Path, out: Path) -> None:
-    """Statistics, checksums, names of missing images, the mark of completeness; then the store goes to its
-    place."""
+def _finish(group: zarr.Group, images: ImageDataset) -> None:
+    """Statistics, checksums, the names of missing images, the mark of completeness."""
     present = group["labels/present"][:]
     if not present.any():
         raise SaevError(
@@ -230,7 +259,6 @@ def _finish(group: zarr.Group, images: ImageDataset, partial: Path, out: Path) -
         _put(group, f"checksums/{key}", np.array(of_chunks, np.uint32))
     _doubt_order(dict(group.attrs), group)
     group.attrs["complete"] = True
-    publish(partial, out)
 
 
 def _put(group: zarr.Group, key: str, values: np.ndarray) -> None:

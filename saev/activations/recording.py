@@ -18,7 +18,6 @@ from saev.backbones.backbone import Backbone
 from saev.checks import Options, between
 from saev.data.sample import IGNORE, ImageDataset
 from saev.errors import SaevError
-from saev.files import publish
 from saev.machine import Machine
 
 LARGEST_CHUNK = 2**31
@@ -127,8 +126,8 @@ def create(path: Path, attrs: dict) -> None:
     Raises:
         SaevError: the unfinished store there is another one; the line names what differs.
     """
-    if (path / "zarr.json").is_file():
-        found = zarr.open_group(str(path), mode="r")
+    found = _unfinished(path)
+    if found is not None:
         for key, value in attrs.items():
             if (other := found.attrs.get(key)) != value:
                 raise SaevError(
@@ -139,7 +138,8 @@ def create(path: Path, attrs: dict) -> None:
             for leftover in path.rglob("*.partial"):
                 leftover.unlink()
             return
-        shutil.rmtree(path)
+    if path.exists():
+        shutil.rmtree(path)  # arrays are missing, so nothing can be gone on with
     group = zarr.open_group(str(path.with_name("new")), mode="w", attributes=attrs)
     for key, (dtype, shape, fill) in arrays(attrs).items():
         group.create_array(
@@ -150,4 +150,12 @@ def create(path: Path, attrs: dict) -> None:
             fill_value=fill,
             compressors=Crc32cCodec(),
         )
-    publish(path.with_name("new"), path)  # whole or not at all
+    path.with_name("new").rename(path)  # whole or not at all
+
+
+def _unfinished(path: Path) -> zarr.Group | None:
+    """What an interrupted run left; None if it is nothing, or nothing that can be read."""
+    try:
+        return zarr.open_group(str(path), mode="r")
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -36,6 +36,13 @@ from saev.errors import SaevError, first_line
 SCHEMA = 4
 KINDS = ("cls", "register", "patch", "meanpool")
 DTYPES = ("float16", "float32")
+_ARRAYS = "(acts|norms|labels|stats|checksums)"
+FILES = {
+    r"zarr\.json": '"backbone_tokens"',
+    rf"{_ARRAYS}/(.+/)?zarr\.json": None,
+    rf"{_ARRAYS}/.+/c(/\d+)*": None,
+}
+"""By which a store is known (saev/outputs.py)."""
 
 
 def arrays(attrs: dict) -> dict[str, tuple[str, tuple[int, ...], object]]:

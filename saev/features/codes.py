@@ -12,12 +12,15 @@ import torch
 
 from saev.activations import Origin, Tokens, agree
 from saev.errors import SaevError, first_line
-from saev.files import digest
+from saev.files import digest, write_by
 from saev.machine import track
 from saev.sae.model import SAE
 
 SMALLEST, LARGEST = 2**-24, 65504.0
 """Of float16, above 0: a code below the first is stored as it, and fires on disk as it did in the SAE."""
+
+FILES = {r"[^/]+\.safetensors": '"saev"'}
+"""By which a folder of codes, one file for each split, is known (saev/outputs.py)."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +142,8 @@ def encode_tokens(
         "sae": sae.digest(),
         "origin": tokens.origin.as_dict(),
     }
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    save_file(arrays, path, metadata={"saev": json.dumps(facts | {"sha256": digest(facts, arrays)})})
+    metadata = {"saev": json.dumps(facts | {"sha256": digest(facts, arrays)})}
+    write_by(lambda file: save_file(arrays, file, metadata=metadata), path)
 
 
 def load_codes(path: str | Path, tokens: Tokens, sae: SAE) -> Codes:

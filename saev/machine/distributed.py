@@ -1,5 +1,6 @@
 """This process among those that work together: under torchrun, Lightning Fabric or Trainer, or alone."""
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,13 @@ def world() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def is_first() -> bool:
+    """Whether this is the first process, by what its launcher set, as the others are told before they form a
+    group: torchrun and Lightning (RANK, LOCAL_RANK, NODE_RANK), SLURM (SLURM_PROCID)."""
+    numbers = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+    return rank() == 0 and all(os.environ.get(number, "0") == "0" for number in numbers)
+
+
 def barrier() -> None:
     """Wait until every process is here."""
     if world() > 1:
@@ -32,13 +40,14 @@ def barrier() -> None:
 
 
 def by_the_first(work: Callable[[], object]) -> None:
-    """Let the first process do something that the others wait for. If it fails with a SaevError, all do."""
-    error = None
+    """Let the first process do something that the others wait for. If it fails with a SaevError, or an
+    OSError such as of a full disk, so do all."""
+    error = failed = None
     if rank() == 0:
         try:
             work()
-        except SaevError as raised:
-            error = str(raised)
+        except (SaevError, OSError) as raised:
+            error, failed = str(raised), raised
     if world() > 1:
         import torch.distributed as dist
 
@@ -46,7 +55,7 @@ def by_the_first(work: Callable[[], object]) -> None:
         dist.broadcast_object_list(box, src=0)
         (error,) = box
     if error is not None:
-        raise SaevError(error)
+        raise failed or SaevError(error)
 
 
 def mean(value: "Tensor") -> "Tensor":

@@ -19,7 +19,8 @@ from saev.activations import Origin, Store, agree
 from saev.backbones.backbone import Backbone
 from saev.data.sample import IGNORE
 from saev.errors import SaevError, first_line
-from saev.files import digest, new_directory, write_json
+from saev.files import digest, write_by, write_json
+from saev.outputs import new_directory
 
 
 def _patches(backbone: Backbone, final_btd: Tensor) -> Tensor:
@@ -46,6 +47,10 @@ READOUTS: dict[str, Callable[[Backbone, Tensor], Tensor]] = {
 }
 """Final normalised tokens (b, t, d) -> (b, u, o): every patch token; the cls token; the mean patch token; the
 model's own output at unit length, which text prompts are compared with."""
+
+
+FILES = {r"config\.json": '"readout"', r"head\.safetensors": None}
+"""By which a task's folder is known (saev/outputs.py)."""
 
 
 class Task(nn.Module):
@@ -111,14 +116,14 @@ def save_task(task: Task | None, path: str | Path, reason: str = "") -> None:
     none."""
     from safetensors.numpy import save_file
 
-    with new_directory(path) as folder:
+    with new_directory(path, FILES) as folder:
         if task is None:
             write_json(folder / "config.json", {"readout": None, "reason": reason})
             return
         arrays = {key: value.cpu().numpy() for key, value in task.state_dict().items()}
         config = {"readout": task.readout, "classes": list(task.classes), "ignored": list(task.ignored)}
         config["origin"] = task.origin.as_dict()
-        save_file(arrays, folder / "head.safetensors")
+        write_by(lambda file: save_file(arrays, file), folder / "head.safetensors")
         write_json(folder / "config.json", {**config, "sha256": digest(config, arrays)})
 
 

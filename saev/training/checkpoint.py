@@ -1,6 +1,5 @@
 """The checkpoint from which a run that died goes on: written whole or not at all, checked before its use."""
 
-import os
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
@@ -10,6 +9,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
 from saev.errors import SaevError, first_line
+from saev.files import write_by
 from saev.machine.progress import say
 from saev.training.latent_parallel import LatentParallel
 
@@ -58,19 +58,11 @@ class BesideTarget(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict, path: str | Path, storage_options: object = None) -> None:
-        path = Path(path)
-        partial = path.with_name(path.name + ".partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(partial, "wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        except OSError as error:  # a write that fails does not know its file
-            raise OSError(error.errno, error.strerror, str(path)) from None
-        finally:
-            partial.unlink(missing_ok=True)
+        def save(file: Path) -> None:
+            with open(file, "wb") as opened:  # by its name torch would hide what the system says
+                torch.save(checkpoint, opened)
+
+        write_by(save, path)
 
 
 class _Damaged(Exception):

@@ -72,7 +72,7 @@ def test_killed_stages_continue_to_the_same_bytes(undisturbed, tmp_path):
 
     steps = [*TRAIN, "trainer.steps=150"]
     kill_when(tmp_path, "train", steps, lambda: list(tmp_path.glob(".scratch/train/*/last.ckpt")))
-    assert not (tmp_path / "data/sae").exists()
+    assert not (tmp_path / "data/sae/mosaic-timm-L4-topk").exists()
     result = run(tmp_path, "train", *steps)
     assert result.returncode == 0, result.stderr
     assert digest(tmp_path, "data", "results") == digest(undisturbed, "data", "results")

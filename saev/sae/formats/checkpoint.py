@@ -9,13 +9,16 @@ import numpy as np
 import torch
 
 from saev.errors import SaevError, first_line
-from saev.files import digest, new_directory, write_json
+from saev.files import digest, write_by, write_json
+from saev.outputs import new_directory
 from saev.sae.formats.hub import SCHEME, fetch, upload
 from saev.sae.model import SAE, Architecture
 
 SCHEMA = 2
 """1 had no `sha256`; it is still read."""
 CONFIG, WEIGHTS = "config.json", "sae.safetensors"
+FILES = {r"config\.json": '"architecture"', r"sae\.safetensors": None}
+"""By which an SAE's folder is known (saev/outputs.py)."""
 CARD = """---
 library_name: saev
 tags: [sparse-autoencoder, interpretability, vision]
@@ -59,8 +62,8 @@ def save_sae(sae: SAE, path: str | Path, **facts: object) -> None:
     }
     arrays = {key: value.detach().cpu().numpy() for key, value in sae.state_dict().items()}
     arrays["W_enc"] = np.ascontiguousarray(arrays.pop("W_enc_sd").T)  # (d, s), as in the formulas
-    with new_directory(path) as folder:
-        save_file(arrays, folder / WEIGHTS)
+    with new_directory(path, FILES) as folder:
+        write_by(lambda file: save_file(arrays, file), folder / WEIGHTS)
         write_json(folder / CONFIG, {**config, "sha256": digest(config, arrays)})
 
 

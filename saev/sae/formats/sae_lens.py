@@ -16,11 +16,14 @@ import torch
 from torch import Tensor
 
 from saev.errors import SaevError
-from saev.files import new_directory, write_json
+from saev.files import write_by, write_json
+from saev.outputs import new_directory
 from saev.sae.architectures import BatchTopK, JumpReLU, ReLU, TopK
 from saev.sae.model import SAE, Architecture
 
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
+FILES = {r"cfg\.json": '"sae_lens_version"', r"sae_weights\.safetensors": None}
+"""By which the folder is known (saev/outputs.py)."""
 VERSION = "6.0.0"
 """The first SAELens with this format. A folder that names none is taken for an older one, and its metadata
 dropped."""
@@ -72,8 +75,9 @@ def save_sae_lens(sae: SAE, path: str | Path, **metadata: object) -> None:
             else sae.threshold.clamp(min=0).expand(sae.d_sae)
         )
         tensors["threshold"] = threshold
-    with new_directory(path) as folder:
-        save_file({key: value.float().cpu().contiguous() for key, value in tensors.items()}, folder / WEIGHTS)
+    tensors = {key: value.float().cpu().contiguous() for key, value in tensors.items()}
+    with new_directory(path, FILES) as folder:
+        write_by(lambda file: save_file(tensors, file), folder / WEIGHTS)
         write_json(folder / CONFIG, config)
 
 

@@ -1,0 +1,153 @@
+"""Every stage, killed with -9 before its n-th file operation: each output is the old or the new one, whole,
+and the same command ends in the bytes of an undisturbed run."""
+
+import os
+import shutil
+import tempfile
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.killing import killed_before
+from tests.pipeline.study import CELL, STAGES, STORE, digest, here, write_grid
+
+OUTPUTS = {
+    "extract": [f"data/acts/{STORE}/train", f"data/acts/{STORE}/val", f"results/extract/{STORE}"],
+    "head": [f"data/head/{STORE}", f"results/head/{STORE}"],
+    "train": [f"data/sae/{CELL}", f"results/train/{CELL}"],
+    "features": [f"data/codes/{CELL}"],
+    "evaluate": [f"results/evaluate/{CELL}"],
+    "probe": [f"results/probe/{CELL}"],
+    "intervene": [f"results/intervene/{CELL}"],
+    "summary": [f"results/{CELL}.json"],
+    "report": ["report"],
+}
+SMALL = {
+    "extract": ["data.splits.train.n=12", "data.splits.val.n=6", "extract.chunk=4", "workers=0"],
+    "train": ["sae.d_sae=64", "trainer.steps=20", "trainer.batch_size=32", "trainer.checkpoint_every=8"],
+    "evaluate": ["evaluate.fidelity_images=4"],
+    "probe": ["probe.exemplars=1", "probe.strongest=1"],
+    "intervene": ["intervene.images=2", "maps.classes=1"],
+}
+SEEDED = ("head", "train", "probe", "evaluate", "intervene")
+
+
+def arguments(stage: str, seed: int) -> list[str]:
+    if stage == "report":
+        return []
+    small = [*SMALL["extract"][:2], *SMALL.get(stage, [])]
+    purity = ["extract.purity=0.5"] if seed and stage == "extract" else []
+    seeded = [f"seed={seed}"] if stage in SEEDED else purity
+    return [*STAGES[stage], *small, *seeded]
+
+
+def study(cwd: Path, seed: int) -> Path:
+    write_grid(cwd)
+    for stage in OUTPUTS:
+        here(cwd, stage, *arguments(stage, seed))
+    return cwd
+
+
+@pytest.fixture(scope="module")
+def new(tmp_path_factory) -> Path:
+    """A whole study."""
+    return study(tmp_path_factory.mktemp("new"), 0)
+
+
+@pytest.fixture(scope="module")
+def studies(new, tmp_path_factory) -> tuple[Path, Path]:
+    """The same study with another seed, and it."""
+    return study(tmp_path_factory.mktemp("old"), 1), new
+
+
+def before(stage: str, studies: tuple[Path, Path], cwd: Path) -> Path:
+    """A study in which the stage is to be run again, over its outputs of another seed."""
+    old, new = studies
+    shutil.copytree(new, cwd)
+    for output in OUTPUTS[stage]:
+        if (cwd / output).is_dir():
+            shutil.rmtree(cwd / output)
+            shutil.copytree(old / output, cwd / output)
+        else:
+            shutil.copyfile(old / output, cwd / output)
+    return cwd
+
+
+def state(cwd: Path, output: str) -> dict[str, str]:
+    """The hash of every file of an output, by its path there."""
+    return {
+        name.removeprefix(output): found
+        for name, found in digest(cwd, str(Path(output).parent)).items()
+        if name == output or name.startswith(f"{output}/")
+    }
+
+
+def kill_and_run_again(stage: str, n: int, studies: tuple[Path, Path], cwd: Path) -> bool:
+    """Kill the stage before its n-th file operation, look, and run it again; whether there was an n-th."""
+    old, new = studies
+    work = lambda: here(cwd, stage, *arguments(stage, 0))  # noqa: E731
+    killed = killed_before(n, work, cwd)
+    for output in OUTPUTS[stage]:
+        assert state(cwd, output) in (state(old, output), state(new, output)), f"{output}, {n}"
+    assert not killed_before(None, work)
+    whole = digest(cwd, "data", "results", "report")
+    assert whole == digest(new, "data", "results", "report"), n
+    assert not list(cwd.glob(".scratch/*/*")), n
+    return killed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", OUTPUTS)
+def test_killed_before_every_file_operation(stage, studies, tmp_path):
+    for n in count(1):
+        cwd = before(stage, studies, tmp_path / str(n))
+        killed = kill_and_run_again(stage, n, studies, cwd)
+        shutil.rmtree(cwd)
+        if not killed:
+            break
+    print(f"{stage}: killed {n - 1} times")
+    assert n > 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["extract", "train"])
+def test_killed_with_scratch_on_another_disk(stage, studies, tmp_path):
+    shared = Path("/dev/shm")
+    if not os.access(shared, os.W_OK) or shared.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("no second file system to write to here")
+    for n in count(1):
+        cwd = before(stage, studies, tmp_path / str(n))
+        with tempfile.TemporaryDirectory(dir=shared) as elsewhere:
+            (cwd / ".scratch").mkdir(exist_ok=True)
+            shutil.rmtree(cwd / ".scratch")
+            (cwd / ".scratch").symlink_to(elsewhere)
+            work = lambda cwd=cwd: here(cwd, stage, *arguments(stage, 0))  # noqa: E731
+            killed = killed_before(n, work, cwd, Path(elsewhere))
+            assert not killed_before(None, work)
+            for output in OUTPUTS[stage]:
+                assert state(cwd, output) == state(studies[1], output), f"{output}, {n}"
+            assert not list(cwd.glob(".scratch/*/*"))
+            assert not list(cwd.glob("data/**/*.partial"))
+        shutil.rmtree(cwd)
+        if not killed:
+            break
+    print(f"{stage}: killed {n - 1} times")
+
+
+@pytest.mark.parametrize("stage", OUTPUTS)
+def test_a_stage_deletes_nothing_of_the_users(stage, new, tmp_path):
+    """A note beside what the stage wrote: one line, and all is as it was."""
+    cwd = Path(shutil.copytree(new, tmp_path / "study"))
+    last = cwd / OUTPUTS[stage][-1]
+    if stage == "summary":
+        last.write_text("notes")
+    else:
+        (last / "notes.txt").write_text("years of work")
+    found = digest(cwd, ".")
+    with pytest.raises(SystemExit) as ended:
+        here(cwd, stage, *arguments(stage, 0))
+    assert str(ended.value).startswith("error: ") and "is not of this program; move it away" in str(
+        ended.value
+    )
+    assert digest(cwd, ".") == found and not list(cwd.rglob("*.partial"))
