@@ -12,6 +12,7 @@ from saev.activations.chunks import read_ahead
 from saev.activations.normalisation import statistics
 from saev.activations.origin import Origin
 from saev.activations.reader import Reader
+from saev.errors import SaevError
 
 
 class Chunk(NamedTuple):
@@ -136,8 +137,22 @@ class Tokens:
         return labels
 
     def normalisation(self) -> tuple[np.ndarray, float]:
-        """Mean vector (d,) and scale = E||x - mean|| / sqrt(d) of these tokens, in float64."""
+        """Mean vector (d,) and scale = E||x - mean|| / sqrt(d) of these tokens, in float64.
+
+        Raises:
+            SaevError: they are all the same vector, so that there is nothing to scale.
+        """
         if len(self.kinds) == 1:
-            return self.store.mean(self.layer, self.kinds[0]), self.store.scale(self.layer, self.kinds[0])
-        mean, scalars = statistics(self.store.group, self.layer, self.positions)
-        return mean, scalars["scale"]
+            mean = self.store.mean(self.layer, self.kinds[0])
+            scale = self.store.scale(self.layer, self.kinds[0])
+        else:
+            mean, scalars = statistics(self.store.group, self.layer, self.positions)
+            scale = scalars["scale"]
+        # float32 of a constant's mean leaves a distance of about 1e-7 of it.
+        if not scale > 1e-6 * float(np.abs(mean).max()):
+            kinds = " and ".join(self.kinds)
+            raise SaevError(
+                f"{self.path}: the activations of {kinds} tokens after block {self.layer} are constant "
+                f"(scale {scale:g}); nothing can be learnt from them"
+            )
+        return mean, scale

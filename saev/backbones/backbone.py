@@ -109,11 +109,17 @@ class Backbone(nn.Module, ABC):
         return layer % n
 
     def weights_hash(self) -> str:
-        """First 16 hex digits of the SHA-256 over all parameters and buffers, which are frozen."""
+        """First 16 hex digits of the SHA-256 over all parameters and buffers, which are frozen.
+
+        Raises:
+            SaevError: one of them is not finite.
+        """
         if self._hash is not None:
             return self._hash
         digest = hashlib.sha256()
         for key, value in sorted(self.model.state_dict().items()):
+            if not value.isfinite().all():
+                raise SaevError(f"{self.name}: its weights are not finite, e.g. {key!r}")
             digest.update(key.encode())
             # Flat first: a scalar (BatchNorm's count of batches) has no last axis to view as bytes.
             digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().data)

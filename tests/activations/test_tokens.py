@@ -1,14 +1,17 @@
 """Tokens of every mix of kinds against plain indexing of the arrays."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saev.activations import Origin
-from saev.data import IGNORE
+from saev.data import IGNORE, Mosaic
 from saev.errors import SaevError
-from tests.activations.examples import MISSING, SPANS, kinds_of_token
+from tests.activations.examples import MISSING, SPANS, kinds_of_token, make
 
 
 def columns(kinds):
@@ -93,3 +96,25 @@ def test_normalisation_is_the_formula(damaged, kinds):
 def test_the_residual_is_every_token_of_the_backbone(damaged):
     images = np.array([19, 0, 5])
     np.testing.assert_array_equal(damaged.residual(1, images), damaged.acts(1)[:][images][:, :29])
+
+
+def test_constant_activations_have_no_scale(tiny_vit, tmp_path, monkeypatch):
+    prefix = type(tiny_vit).prefix
+
+    def constant(self, pixels, layers):
+        return [torch.full_like(acts, 0.1) for acts in prefix(self, pixels, layers)]
+
+    monkeypatch.setattr(type(tiny_vit), "prefix", constant)
+    store = make(tiny_vit, tmp_path, Mosaic(split="train", n=9, size=64))
+    for kinds in (["patch"], ["cls", "patch"]):
+        with pytest.raises(SaevError, match="after block 1 are constant"):
+            store.tokens(1, kinds).normalisation()
+
+
+def test_weights_that_are_not_finite_record_nothing(tiny_vit, tmp_path):
+    broken = deepcopy(tiny_vit)
+    broken._hash = None
+    with torch.no_grad():
+        broken.model.norm.weight[3] = torch.nan  # behind every layer that is recorded
+    with pytest.raises(SaevError, match="tiny: its weights are not finite, e.g. 'norm.weight'"):
+        make(broken, tmp_path, Mosaic(split="train", n=9, size=64))
