@@ -1,4 +1,4 @@
-"""Folders of dictionary_learning, sparsify and visaebench, written by hand, against their formulas in float64."""
+"""Folders of dictionary_learning, sparsify and visaebench, against their formulas in float64."""
 
 import json
 

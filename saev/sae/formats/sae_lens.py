@@ -5,7 +5,7 @@ SAELens takes raw activations and knows no mean, so the normalisation is put int
     W_enc' = W_enc / scale     b_enc' = b_enc     W_dec' = W_dec * scale     b_dec' = b_dec * scale + mean
 
 With `apply_b_dec_to_input`, (x - b_dec') W_enc' + b_enc' = ((x - mean) / scale - b_dec) W_enc + b_enc: the
-same codes and reconstruction, and x is centred before the product, so nothing cancels where the mean is large.
+same codes and reconstruction, and x is centred before the product, so nothing cancels at a large mean.
 BatchTopK becomes a JumpReLU with its running threshold, as SAELens itself saves it.
 """
 
