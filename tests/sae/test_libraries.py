@@ -153,8 +153,8 @@ def test_the_paper_without_a_threshold_or_a_normalisation_is_refused(tmp_path):
     agree(load_osunlp(tmp_path / "sae.pt", mean=0), f, f @ W.double() + C.double())
     for header, message in (
         ({"schema": "4"}, "schema '4'"),
-        ({"schema": 3, "cfg": {}}, "cfg.activation is None"),
-        ({"schema": 1, "cls": "JumpRelu", "cfg": {}}, "cfg.activation is None"),
+        ({"schema": 3, "cfg": {}}, "schema [13]: cfg.activation is None"),
+        ({"schema": 1, "cls": "JumpRelu", "cfg": {}}, "schema [13]: cfg.activation is None"),
         (
             {"schema": 3, "cfg": {"activation": {"cls": "TopK"}}},
             "top_k must be an integer > 0, it is missing",
@@ -196,7 +196,7 @@ def test_sae_lens_older_than_6_and_its_training_checkpoints(tmp_path):
         ({"architecture": "topk"}, {}, "cfg.json: k must be an integer > 0, it is missing"),
         ({"architecture": "gated"}, {}, "safetensors: b_gate is missing"),
         ({"architecture": "matching_pursuit"}, {}, "cfg.json: architecture is 'matching_pursuit'"),
-        ({"architecture": "standard"}, {"threshold": B}, "threshold is given"),
+        ({"architecture": "standard"}, {"threshold": B + 1}, "threshold is given"),
         ({"architecture": "standard", "d_sae": 7}, {}, "cfg.json: d_sae is 7, but the tensors have 30"),
         ({"architecture": "standard"}, {"W_enc": E}, r"b_enc has shape|W_enc has shape"),
         ({"architecture": "standard"}, {"b_enc": B / 0}, "b_enc must be finite"),
