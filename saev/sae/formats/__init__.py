@@ -1,6 +1,6 @@
 """SAEs on disk and on the hub: our own format, and those of other libraries."""
 
-from saev.sae.formats.assemble import assemble as assemble
+from saev.sae.formats.assembly import assemble as assemble
 from saev.sae.formats.dictionary_learning import load_dictionary_learning as load_dictionary_learning
 from saev.sae.formats.osunlp import load_osunlp as load_osunlp
 from saev.sae.formats.sae_lens import load_sae_lens as load_sae_lens

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from saev.errors import SaevError
 from saev.sae.architectures import BatchTopK, Gated, JumpReLU, ReLU, TopK
-from saev.sae.formats.assemble import assemble
+from saev.sae.formats.assembly import assemble
 from saev.sae.formats.reading import folder_with, integer, measured, of, read_json, read_torch, renamed
 from saev.sae.model import SAE
 

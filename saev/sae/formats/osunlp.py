@@ -14,7 +14,7 @@ from torch import Tensor
 
 from saev.errors import SaevError, first_line
 from saev.sae.architectures import BatchTopK, ReLU, TopK
-from saev.sae.formats.assemble import assemble
+from saev.sae.formats.assembly import assemble
 from saev.sae.formats.hub import fetch
 from saev.sae.formats.reading import integer, measured, of, read_torch
 from saev.sae.model import SAE, Architecture

@@ -17,7 +17,7 @@ from saev.errors import SaevError
 from saev.files import write_by, write_json
 from saev.outputs import new_directory
 from saev.sae.architectures import BatchTopK, Gated, JumpReLU, ReLU, TopK
-from saev.sae.formats.assemble import assemble
+from saev.sae.formats.assembly import assemble
 from saev.sae.formats.reading import folder_with, integer, of, read_json, read_safetensors, renamed, same
 from saev.sae.model import SAE, Architecture
 

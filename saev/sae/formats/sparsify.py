@@ -4,7 +4,7 @@ from pathlib import Path
 
 from saev.errors import SaevError
 from saev.sae.architectures import TopK
-from saev.sae.formats.assemble import assemble
+from saev.sae.formats.assembly import assemble
 from saev.sae.formats.reading import folder_with, integer, of, read_json, read_safetensors, renamed, same
 from saev.sae.model import SAE
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from saev.errors import SaevError
 from saev.sae.architectures import BatchTopK
-from saev.sae.formats.assemble import assemble
+from saev.sae.formats.assembly import assemble
 from saev.sae.formats.reading import folder_with, integer, measured, of, read_json, read_torch, renamed, same
 from saev.sae.model import SAE
 
