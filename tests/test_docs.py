@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 DOCS = Path(__file__).parents[1] / "docs"
 STORE = "data/acts/mosaic-dinov2_packaged/val"
@@ -108,3 +109,18 @@ def test_pages_quote_the_committed_comparisons():
     one, eight = (f"{sweep[key]:.0f} s" for key in ("one_stream_s", "eight_runs_s"))
     quoted = f"took {one} instead of {eight} here, {sweep['faster']} times as fast"
     assert quoted in pages["training"]
+
+
+def test_assemble_example(tmp_path, monkeypatch):
+    (code,) = (example for example in examples("architectures.md") if "import assemble" in example)
+    monkeypatch.chdir(tmp_path)
+    generator = torch.Generator().manual_seed(0)
+    weight, bias, rows, x = (torch.randn(n, generator=generator) for n in ((9, 6), (9,), (9, 6), (5, 6)))
+    keys = ("encoder.final_block.0.weight", "encoder.final_block.0.bias", "dictionary._weights")
+    torch.save(dict(zip(keys, (weight, bias, rows), strict=True)), "overcomplete.pt")
+    names: dict = {}
+    exec(code, names)
+    f = (x @ weight.T + bias).relu()
+    f = f * (f >= f.topk(4).values[:, -1:])
+    torch.testing.assert_close(names["sae"].encode(x), f)
+    torch.testing.assert_close(names["sae"](x), f @ (rows / rows.norm(dim=1, keepdim=True)))

@@ -9,7 +9,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from saev.errors import SaevError
-from saev.sae import SAE, BatchTopK, Gated, JumpReLU, ReLU, TopK
+from saev.sae import PCA, SAE, BatchTopK, Gated, JumpReLU, ReLU, TopK
 from saev.sae.formats import load_osunlp, load_sae_lens, save_sae_lens
 
 D, S, N = 12, 30, 40
@@ -24,7 +24,8 @@ def trained(architecture):
     generator = torch.Generator().manual_seed(1)
     sae = SAE(architecture, torch.randn(D, generator=generator), 2.5, seed=2)
     with torch.no_grad():
-        for parameter in (sae.W_enc, sae.b_enc, sae.b_dec):
+        extra = (sae.r_mag, sae.b_mag) if isinstance(architecture, Gated) else ()
+        for parameter in (sae.W_enc, sae.b_enc, sae.b_dec, *extra):
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
     return sae.eval().requires_grad_(False)
 
@@ -34,7 +35,11 @@ def sae_lens_forward(folder, x):
     cfg, w = json.loads((folder / "cfg.json").read_text()), load_file(folder / "sae_weights.safetensors")
     x = x.numpy().astype(np.float64)
     assert cfg["normalize_activations"] == "none"
-    pre = (x - (w["b_dec"] if cfg["apply_b_dec_to_input"] else 0)) @ w["W_enc"] + w["b_enc"]
+    product = (x - (w["b_dec"] if cfg["apply_b_dec_to_input"] else 0)) @ w["W_enc"]
+    if cfg["architecture"] == "gated":
+        f = np.maximum(product * np.exp(w["r_mag"]) + w["b_mag"], 0) * (product + w["b_gate"] > 0)
+        return f, f @ w["W_dec"] + w["b_dec"]
+    pre = product + w["b_enc"]
     f = np.maximum(pre, 0)
     if cfg["architecture"] == "topk":
         f = np.where(pre >= np.sort(pre, 1)[:, -cfg["k"], None], f, 0)
@@ -45,7 +50,13 @@ def sae_lens_forward(folder, x):
 
 @pytest.mark.parametrize(
     "architecture",
-    [TopK(d_sae=S, k=4), BatchTopK(d_sae=S, k=4), ReLU(d_sae=S), JumpReLU(d_sae=S, theta=0.4)],
+    [
+        TopK(d_sae=S, k=4),
+        BatchTopK(d_sae=S, k=4),
+        ReLU(d_sae=S),
+        JumpReLU(d_sae=S, theta=0.4),
+        Gated(d_sae=S),
+    ],
     ids=lambda a: type(a).__name__,
 )
 def test_sae_lens_reads_what_we_write_and_we_read_it_again(architecture, x, tmp_path):
@@ -61,10 +72,10 @@ def test_sae_lens_reads_what_we_write_and_we_read_it_again(architecture, x, tmp_
     torch.testing.assert_close(again(x), sae(x), atol=1e-4, rtol=1e-4)
 
 
-def test_a_sae_lens_encoder_that_subtracts_b_dec(x, tmp_path):
+def test_a_sae_lens_encoder_that_does_not_subtract_b_dec(x, tmp_path):
     save_sae_lens(trained(ReLU(d_sae=S)), tmp_path / "lens")
     cfg = json.loads((tmp_path / "lens/cfg.json").read_text())
-    (tmp_path / "lens/cfg.json").write_text(json.dumps({**cfg, "apply_b_dec_to_input": True}))
+    (tmp_path / "lens/cfg.json").write_text(json.dumps({**cfg, "apply_b_dec_to_input": False}))
     f, x_hat = sae_lens_forward(tmp_path / "lens", x)
     sae = load_sae_lens(tmp_path / "lens")
     np.testing.assert_allclose(sae.encode(x), f, atol=2e-5)
@@ -72,8 +83,8 @@ def test_a_sae_lens_encoder_that_subtracts_b_dec(x, tmp_path):
 
 
 def test_sae_lens_options_that_are_not_read_are_named(tmp_path):
-    with pytest.raises(SaevError, match="not Gated"):
-        save_sae_lens(trained(Gated(d_sae=S)), tmp_path / "lens")
+    with pytest.raises(SaevError, match="not PCA"):
+        save_sae_lens(trained(PCA(d_sae=D)), tmp_path / "lens")
     with pytest.raises(SaevError, match="no SAELens folder"):
         load_sae_lens(tmp_path)
     save_sae_lens(trained(ReLU(d_sae=S)), tmp_path / "lens")
@@ -175,7 +186,7 @@ def test_public_checkpoints_never_run_code_and_faults_are_one_line(tmp_path):
             return (open, (str(tmp_path / "owned"), "w"))
 
     (tmp_path / "evil.pt").write_bytes(b"{}\n" + pickle.dumps(Evil()))
-    with pytest.raises(SaevError, match="not a checkpoint of JSON and a state dict"):
+    with pytest.raises(SaevError, match="not a state dict of tensors alone"):
         load_osunlp(tmp_path / "evil.pt")
     assert not (tmp_path / "owned").exists()
     state = {
@@ -187,8 +198,9 @@ def test_public_checkpoints_never_run_code_and_faults_are_one_line(tmp_path):
     write_osunlp(tmp_path / "new.pt", {"schema": 9, "cfg": {}}, state)
     with pytest.raises(SaevError, match="schema 9"):
         load_osunlp(tmp_path / "new.pt")
-    write_osunlp(tmp_path / "odd.pt", {"schema": 2, "cfg": {}}, {**state, "b_enc": torch.zeros(S + 1)})
-    with pytest.raises(SaevError, match="shapes do not agree"):
+    relu = {"schema": 2, "cfg": {"activation": {"cls": "Relu"}}}
+    write_osunlp(tmp_path / "odd.pt", relu, {**state, "b_enc": torch.zeros(S + 1)})
+    with pytest.raises(SaevError, match=r"odd.pt: b_enc has shape \(31,\), it must be \(30,\)"):
         load_osunlp(tmp_path / "odd.pt")
 
 

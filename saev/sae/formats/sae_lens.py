@@ -1,24 +1,24 @@
 """SAELens' folder: `cfg.json` and `sae_weights.safetensors` (read and written by SAELens 6).
 
-SAELens takes raw activations and knows no mean, so the normalisation is folded into the weights:
+SAELens takes raw activations and knows no mean, so the normalisation is put into the weights:
 
-    W_enc' = W_enc / scale        b_enc' = b_enc - (mean / scale + b_dec) W_enc
-    W_dec' = W_dec * scale        b_dec' = b_dec * scale + mean
+    W_enc' = W_enc / scale     b_enc' = b_enc     W_dec' = W_dec * scale     b_dec' = b_dec * scale + mean
 
-which gives the same codes and the same reconstruction. BatchTopK becomes a JumpReLU with its
-running threshold, as SAELens itself saves it. Gated SAEs are not written.
+With `apply_b_dec_to_input`, (x - b_dec') W_enc' + b_enc' = ((x - mean) / scale - b_dec) W_enc + b_enc: the
+same codes and reconstruction, and x is centred before the product, so nothing cancels at a large mean.
+BatchTopK becomes a JumpReLU with its running threshold, as SAELens itself saves it.
 """
 
-import json
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from saev.errors import SaevError
 from saev.files import write_by, write_json
 from saev.outputs import new_directory
-from saev.sae.architectures import BatchTopK, JumpReLU, ReLU, TopK
+from saev.sae.architectures import BatchTopK, Gated, JumpReLU, ReLU, TopK
+from saev.sae.formats.assembly import assemble
+from saev.sae.formats.reading import folder_with, integer, of, read_json, read_safetensors, renamed, same
 from saev.sae.model import SAE, Architecture
 
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
@@ -27,6 +27,15 @@ FILES = {r"cfg\.json": '"sae_lens_version"', r"sae_weights\.safetensors": None}
 VERSION = "6.0.0"
 """The first SAELens with this format. A folder that names none is taken for an older one, and its metadata
 dropped."""
+
+TRAINING = ("batchtopk", "matryoshka_batchtopk")
+"""What it trains and then saves as a jumprelu: in checkpoints of a training only."""
+KINDS = ("standard", "topk", "jumprelu", "gated", *TRAINING)
+EXTRA = {
+    "jumprelu": {"theta": "threshold"},
+    "gated": {"r_mag": "r_mag", "b_mag": "b_mag"},
+    **{kind: {"theta": "topk_threshold"} for kind in TRAINING},
+}
 
 
 def save_sae_lens(sae: SAE, path: str | Path, **metadata: object) -> None:
@@ -41,15 +50,15 @@ def save_sae_lens(sae: SAE, path: str | Path, **metadata: object) -> None:
     from safetensors.torch import save_file
 
     architecture = sae.architecture
-    if not isinstance(architecture, (TopK, BatchTopK, ReLU, JumpReLU)):
+    if not isinstance(architecture, (TopK, BatchTopK, ReLU, JumpReLU, Gated)):
         raise SaevError(
-            f"{path}: SAELens' format is written for TopK, BatchTopK, ReLU and JumpReLU, "
+            f"{path}: SAELens' format is written for TopK, BatchTopK, ReLU, JumpReLU and Gated, "
             f"not {type(architecture).__name__}"
         )
     W_enc, W_dec = sae.W_enc.detach(), sae.W_dec.detach()
     tensors = {
         "W_enc": W_enc / sae.scale,
-        "b_enc": sae.b_enc.detach() - (sae.mean / sae.scale + sae.b_dec.detach()) @ W_enc,
+        "b_enc": sae.b_enc.detach(),
         "W_dec": W_dec * sae.scale,
         "b_dec": sae.b_dec.detach() * sae.scale + sae.mean,
     }
@@ -58,7 +67,7 @@ def save_sae_lens(sae: SAE, path: str | Path, **metadata: object) -> None:
         "d_sae": sae.d_sae,
         "dtype": "float32",
         "device": "cpu",
-        "apply_b_dec_to_input": False,
+        "apply_b_dec_to_input": True,
         "normalize_activations": "none",
         "reshape_activations": "none",
         "metadata": {"sae_lens_version": VERSION, **metadata},
@@ -67,6 +76,9 @@ def save_sae_lens(sae: SAE, path: str | Path, **metadata: object) -> None:
         config |= {"architecture": "topk", "k": architecture.k, "rescale_acts_by_decoder_norm": False}
     elif isinstance(architecture, ReLU):
         config |= {"architecture": "standard"}
+    elif isinstance(architecture, Gated):
+        config |= {"architecture": "gated"}
+        tensors |= {"b_gate": tensors.pop("b_enc"), "r_mag": sae.r_mag, "b_mag": sae.b_mag}
     else:
         config |= {"architecture": "jumprelu"}
         threshold = (
@@ -75,90 +87,88 @@ def save_sae_lens(sae: SAE, path: str | Path, **metadata: object) -> None:
             else sae.threshold.clamp(min=0).expand(sae.d_sae)
         )
         tensors["threshold"] = threshold
-    tensors = {key: value.float().cpu().contiguous() for key, value in tensors.items()}
+    tensors = {key: value.detach().float().cpu().contiguous() for key, value in tensors.items()}
     with new_directory(path, FILES) as folder:
         write_by(lambda file: save_file(tensors, file), folder / WEIGHTS)
         write_json(folder / CONFIG, config)
 
 
-def load_sae_lens(path: str | Path) -> SAE:
-    """Read a folder of SAELens: architectures standard, topk, jumprelu, without input normalisation.
+def load_sae_lens(source: str | Path) -> SAE:
+    """Read a folder of SAELens: standard, topk, jumprelu, gated, and its training checkpoints of batchtopk.
 
-    The SAE gets mean 0 and scale 1, its weights taken as they are. Where a TopK's codes are scaled by the
-    decoder's norms, which is how SAELens trains them, the norms are folded into the encoder.
+        f = select((x - b_dec) W_enc + b_enc)     x_hat = f W_dec + b_dec
+
+    What its encoder subtracts becomes `mean`; scale is 1, and the weights stay as they are. Where codes are
+    scaled by the decoder's norms, as SAELens trains a TopK, the norms are folded into the encoder. Folders
+    older than SAELens 6 are read too. Input normalisation is not.
+
+    Args:
+        source: the folder, or `hf://owner/name`.
 
     Raises:
-        SaevError: no such folder, or options that change the formula and are not supported.
+        SaevError: no such folder, damaged, or options that change the formula and are not supported.
     """
-    from safetensors.torch import load_file
-
-    folder = Path(path)
-    if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
-        raise SaevError(f"{path}: no SAELens folder there; expected {CONFIG} and {WEIGHTS}")
-    config, tensors = json.loads((folder / CONFIG).read_text()), load_file(folder / WEIGHTS)
-    for option, supported in (
-        ("normalize_activations", "none"),
-        ("reshape_activations", "none"),
-        # of folders older than SAELens 6, where a TopK calls itself standard
-        ("activation_fn", "relu"),
-        ("activation_fn_str", "relu"),
-        ("finetuning_scaling_factor", False),
-    ):
-        if config.get(option, supported) != supported:
-            raise SaevError(f"{folder / CONFIG}: {option} is {config[option]!r}, only {supported!r} is read")
-    d_sae = len(tensors["b_enc"])
-    kinds = {
-        "standard": lambda: ReLU(d_sae=d_sae),
-        "topk": lambda: TopK(d_sae=d_sae, k=config["k"]),
-        "jumprelu": lambda: JumpReLU(d_sae=d_sae),
-    }
-    if config.get("architecture") not in kinds:
-        raise SaevError(
-            f"{folder / CONFIG}: architecture is {config.get('architecture')!r}, "
-            f"only {', '.join(kinds)} are read"
-        )
+    folder = folder_with(source, [CONFIG, WEIGHTS], "SAELens")
+    config, found = read_json(folder / CONFIG), read_safetensors(folder / WEIGHTS)
+    with of(folder / CONFIG):
+        kind = _kind(config)
+    gated = kind == "gated"
+    with of(folder / WEIGHTS):
+        names = {name: name for name in ("W_enc", "b_enc", "W_dec", "b_dec")}
+        tensors = renamed(found, names | ({"b_enc": "b_gate"} if gated else {}))
+        extra = renamed(found, EXTRA.get(kind, {}))
+        if tensors["W_enc"].dim() != 2:
+            raise SaevError(f"W_enc has shape {tuple(tensors['W_enc'].shape)}, it must have two axes")
+        if kind == "standard" and "threshold" in found:
+            raise SaevError("threshold is given, which architecture standard does not have")
+    d, s = tensors["W_enc"].shape
+    with of(folder / CONFIG):
+        same(config, "d_in", d)
+        same(config, "d_sae", s)
+        architecture = _architecture(kind, config, s)
+    if kind in TRAINING:  # one for all latents
+        extra = {"theta": extra["theta"].clamp(min=0).expand(s)}
     if config.get("rescale_acts_by_decoder_norm", False):
-        norms = torch.linalg.vector_norm(tensors["W_dec"].float(), dim=1).clamp(min=1e-8)
+        norms = torch.linalg.vector_norm(tensors["W_dec"].float(), dim=-1).clamp(min=1e-8)
+        if len(norms) != s:
+            raise SaevError(f"{folder / WEIGHTS}: W_dec has {len(norms)} rows, W_enc {s} columns")
         tensors |= {
             "W_enc": tensors["W_enc"] * norms,
             "b_enc": tensors["b_enc"] * norms,
             "W_dec": tensors["W_dec"] / norms[:, None],
         }
-    subtracts = config.get("apply_b_dec_to_input", True)
-    return assemble(
-        kinds[config["architecture"]](),
-        tensors,
-        subtracts_b_dec=subtracts,
-        extra={"theta": tensors.get("threshold")},
-    )
+    centred = config.get("apply_b_dec_to_input", True)
+    mean = tensors["b_dec"] if centred else 0.0
+    if centred:
+        tensors["b_dec"] = torch.zeros_like(tensors["b_dec"])
+    with of(folder / WEIGHTS):
+        return assemble(architecture, tensors, subtracts_b_dec=centred, extra=extra, mean=mean)
 
 
-def assemble(
-    architecture: Architecture,
-    tensors: dict[str, Tensor],
-    *,
-    subtracts_b_dec: bool,
-    extra: dict[str, Tensor | None] | None = None,
-    mean: Tensor | None = None,
-    scale: float = 1.0,
-) -> SAE:
-    """An SAE from the tensors W_enc (d, s), b_enc, W_dec (s, d), b_dec of another library.
+def _kind(config: dict) -> str:
+    """The architecture. Raises SaevError if an option is not read."""
+    for option, read in (
+        ("normalize_activations", ("none", None, False)),  # the last two: older than SAELens 6
+        ("reshape_activations", ("none",)),
+        ("activation_fn", ("relu", "topk")),
+        ("activation_fn_str", ("relu", "topk")),
+        ("finetuning_scaling_factor", (False, None)),
+        ("apply_b_dec_to_input", (True, False)),
+        ("rescale_acts_by_decoder_norm", (True, False)),
+    ):
+        if config.get(option, read[0]) not in read:
+            only = " or ".join(repr(value) for value in read)
+            raise SaevError(f"{option} is {config[option]!r}, only {only} is read")
+    kind = config.get("architecture", "standard" if "metadata" not in config else None)
+    if kind == "standard" and "topk" in (config.get("activation_fn"), config.get("activation_fn_str")):
+        kind = "topk"
+    if kind not in KINDS:
+        raise SaevError(f"architecture is {kind!r}, only {', '.join(KINDS)} are read")
+    return kind
 
-    Args:
-        subtracts_b_dec: whether that library's encoder takes z - b_dec, or z.
-        extra: values of the architecture's own parameters and buffers; None: as they are.
-        mean, scale: the normalisation z = (x - mean) / scale; mean None: 0.
-    """
-    W_enc, b_dec = tensors["W_enc"].float(), tensors["b_dec"].float()
-    sae = SAE(architecture, torch.zeros(len(b_dec)) if mean is None else mean, scale)
-    with torch.no_grad():
-        sae.W_enc.copy_(W_enc)
-        sae.W_dec.copy_(tensors["W_dec"].float())
-        sae.b_dec.copy_(b_dec)
-        # Ours does subtract it; (z - b_dec) W + (b + b_dec W) = z W + b.
-        sae.b_enc.copy_(tensors["b_enc"].float() + (0 if subtracts_b_dec else b_dec @ W_enc))
-        for name, value in (extra or {}).items():
-            if value is not None:
-                getattr(sae, name).copy_(value.float())
-    sae.check_values()
-    return sae.eval().requires_grad_(False)
+
+def _architecture(kind: str, config: dict, d_sae: int) -> Architecture:
+    if kind != "topk":
+        return {"standard": ReLU, "gated": Gated}.get(kind, JumpReLU)(d_sae=d_sae)
+    older = config.get("activation_fn_kwargs")  # than SAELens 6
+    return TopK(d_sae=d_sae, k=integer(config if "k" in config else older or {}, "k"))
