@@ -24,7 +24,8 @@ def main(cfg: DictConfig) -> None:
     layer = train.layers[-1]  # the shortest way to the final tokens
     with staged((cfg.head_dir, FILES), (cell.results("head"), RESULTS)) as (folder, results):
         task = train_task(cell.backbone, train, layer, options, seed, cell.machine)
-        reason = "" if task else f"{train.path} has labels of fewer than 2 classes"
+        few = "the images have no labels" if train.labelled is None else "fewer than 2 classes are labelled"
+        reason = "" if task else few
         metrics = {"readout": task.readout if task else None, "reason": reason}
         if task:
             metrics |= evaluate_task(task, cell.backbone, val, layer, cell.machine)

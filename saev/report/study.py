@@ -1,6 +1,7 @@
 """A study as the page tells it: stores, their layers, their SAEs, each with its records and pictures."""
 
 from itertools import product
+from statistics import median
 
 from saev.report.records import Results
 from saev.report.tables import compared, doubts, headline
@@ -52,6 +53,7 @@ def _sae(results: Results, tokens: str, name: str) -> dict:
         "curve": results.read("train", cell, "curve.json"),
         "latents": len(density),
         "density": density,
+        "usual": median(density) if density else 0.0,
         **scores,
         "probe": probed,
         "matches": classes,

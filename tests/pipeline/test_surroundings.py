@@ -2,8 +2,12 @@
 
 import os
 import subprocess
+from pathlib import Path
 
-from tests.pipeline.study import command, environment
+import pytest
+
+from tests.pipeline.fuzz import BASES
+from tests.pipeline.study import STAGES, command, digest, environment, write_grid
 
 MATPLOTLIBRC = """
 font.family: serif
@@ -19,6 +23,54 @@ axes.unicode_minus: False
 image.cmap: jet
 image.interpolation: bicubic
 """
+
+
+def study(cwd: Path, umask: int = 0o022, **surroundings: str) -> dict[str, str]:
+    """Run all stages with these environment variables, and return the hash of every file."""
+    cwd.mkdir(parents=True)
+    write_grid(cwd)
+    for stage in (*STAGES, "report"):
+        result = subprocess.run(
+            command(stage, *BASES[stage]),
+            cwd=cwd,
+            env={**environment(), **surroundings},
+            umask=umask,
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, result.stderr
+    return digest(cwd, "data", "results", "report")
+
+
+@pytest.mark.slow
+def test_settings_locale_mask_hash_seed_zone_and_depth_change_nothing(tmp_path):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "matplotlibrc").write_text(MATPLOTLIBRC)
+    first = study(tmp_path / "a", PYTHONHASHSEED="0", TZ="UTC", LC_ALL="C.UTF-8")
+    other = study(
+        tmp_path / "deeper" / "with a space" / "b",
+        umask=0o077,
+        MATPLOTLIBRC=str(theirs),
+        MPLCONFIGDIR=str(theirs),
+        PYTHONHASHSEED="12345",
+        TZ="Asia/Kathmandu",
+        LC_ALL="C",
+        LANG="tr_TR.UTF-8",
+        PYTHONUTF8="0",
+        COLUMNS="33",
+        FORCE_COLOR="1",
+    )
+    assert other == first and len(first) > 40
+
+
+@pytest.mark.slow
+def test_the_number_of_threads_changes_nothing(tmp_path):
+    """One after the other on the same cores; sums are taken in another order only where a product is divided
+    among threads, which these widths are too small for: see docs/training.md."""
+    threads = ({name: n for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")} for n in ("1", "2"))
+    one, two = (study(tmp_path / variables["OMP_NUM_THREADS"], **variables) for variables in threads)
+    assert one == two
 
 
 def test_a_figure_is_the_same_under_anybodys_settings(tmp_path):

@@ -148,6 +148,16 @@ def test_names_show_as_themselves_and_never_as_markup(tmp_path):
     assert "n" * 200 not in made.text
 
 
+def test_only_an_sae_whose_latents_are_all_alike_is_called_unspecialised(tmp_path):
+    assert "none has specialised" not in page(tmp_path).words  # half of its latents are rare
+    stores = gather(Results(tmp_path), write_study(tmp_path))
+    for layer in stores[0]["layers"]:
+        for sae in layer["saes"]:
+            sae["usual"] = sae["val"]["l0"] / sae["latents"]
+    write_report(tmp_path / "index.html", stores=stores)
+    assert "none has specialised" in (tmp_path / "index.html").read_text()
+
+
 def test_missing_content_is_an_error(tmp_path):
     stores = gather(Results(tmp_path), write_study(tmp_path))
     del stores[0]["layers"][0]["saes"][0]["doubts"]
