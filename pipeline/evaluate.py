@@ -29,15 +29,15 @@ def main(cfg: DictConfig) -> None:
     from saev.outputs import new_directory
 
     cell, options, seed = Cell(cfg), read(Evaluation, cfg.evaluate), check_seed(cfg.seed)
-    val, train, device, name = cell.tokens("val"), cell.tokens("train"), cell.machine.device, cfg.sae_dir
-    results = cell.results("evaluate")
+    val, train, device, sae = cell.tokens("val"), cell.tokens("train"), cell.machine.device, cell.sae
+    task, results, name = cell.task, cell.results("evaluate"), cfg.sae_dir
     with new_directory(results, RESULTS) as out:
-        on_val, density = measure_reconstruction({name: cell.sae}, val, device=device)[name]
+        on_val, density = measure_reconstruction({name: sae}, val, device=device)[name]
         images = train.store.drawn(options.train_images, seed)
-        on_train, _ = measure_reconstruction({name: cell.sae}, train, images=images, device=device)[name]
+        on_train, _ = measure_reconstruction({name: sae}, train, images=images, device=device)[name]
         faithful = None
-        if cell.task and val.of_model:
-            faithful = measure_fidelity(cell.sae, cell.opened(options.fidelity_images, seed), val)
+        if task and val.of_model:
+            faithful = measure_fidelity(sae, cell.opened(options.fidelity_images, seed), val)
         write_json(out / "density.json", np.asarray(density).tolist())
         write_json(out / "metrics.json", {"val": on_val, "train": on_train, "fidelity": faithful})
     recovered = f", {faithful['recovered']:.1%} of the task recovered" if faithful else ""

@@ -49,10 +49,9 @@ def main(cfg: DictConfig) -> None:
 
     cell, options, seed = Cell(cfg), read(Probing, cfg.probe), check_seed(cfg.seed)
     picture = seen(cell, "val")
-    ignored = read(TaskOptions, cfg.task).ignore
+    splits, units = asked(cell, options, read(TaskOptions, cfg.task).ignore)
+    (train, asked_train, _), (val, asked_val, _) = splits
     with new_directory(cell.results("probe"), RESULTS) as out:
-        splits, units = asked(cell, options, ignored)
-        (train, asked_train, _), (val, asked_val, _) = splits
         matches = match_concepts(train, val, asked_train, asked_val, options.scores)
         rows = [match.row() for match in matches]
         linear = linear_probes(*splits, seed=seed, max_tokens=options.max_tokens) if matches else None

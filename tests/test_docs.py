@@ -124,3 +124,9 @@ def test_assemble_example(tmp_path, monkeypatch):
     f = f * (f >= f.topk(4).values[:, -1:])
     torch.testing.assert_close(names["sae"].encode(x), f)
     torch.testing.assert_close(names["sae"](x), f @ (rows / rows.norm(dim=1, keepdim=True)))
+
+
+def test_the_table_of_reliability_is_what_the_tests_found():
+    from tests.tally import PAGE, table
+
+    assert table() in PAGE.read_text()

@@ -94,7 +94,7 @@ def test_tokens_that_are_all_the_same_are_one_line(registers, tmp_path):
 
     tokens = make(registers, tmp_path, Same(split="train", n=3, size=84), tokens=["cls"]).tokens(1, ["cls"])
     sae = SAE(TopK(d_sae=4, k=1), torch.zeros(24), 1.0)
-    with pytest.raises(SaevError, match=f"^{tokens.path}: all tokens are the same, so there is nothing"):
+    with pytest.raises(SaevError, match=f"^{tokens.path}: .* are constant .scale 0.; nothing"):
         measure_reconstruction({"mine": sae}, tokens)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.pipeline.study import STAGES, digest, here, write_grid
+from tests.tally import tally
 
 READERS = {
     "data/acts": ("head", "train", "features", "evaluate", "probe", "intervene"),
@@ -80,5 +81,5 @@ def test_no_damage_is_a_traceback_or_other_numbers(study, folder, tmp_path):
         if found not in fine:
             wrong.append(f"{stage} on {file} {name}: {found}")
         shutil.rmtree(cwd)
-    print(folder, dict(counts))
+    tally(f"a damaged file in {folder}/", counts)
     assert not wrong, "\n".join(wrong)

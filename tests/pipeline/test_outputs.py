@@ -11,6 +11,7 @@ import pytest
 
 from tests.killing import killed_before
 from tests.pipeline.study import CELL, STAGES, STORE, digest, here, write_grid
+from tests.tally import tally
 
 OUTPUTS = {
     "extract": [f"data/acts/{STORE}/train", f"data/acts/{STORE}/val", f"results/extract/{STORE}"],
@@ -106,7 +107,9 @@ def test_killed_before_every_file_operation(stage, studies, tmp_path):
         shutil.rmtree(cwd)
         if not killed:
             break
-    print(f"{stage}: killed {n - 1} times")
+    tally(
+        f"kill -9 before each file operation of {stage}", {"whole, and the same bytes when run again": n - 1}
+    )
     assert n > 10
 
 
@@ -132,7 +135,7 @@ def test_killed_with_scratch_on_another_disk(stage, studies, tmp_path):
         shutil.rmtree(cwd)
         if not killed:
             break
-    print(f"{stage}: killed {n - 1} times")
+    tally(f"the same, scratch on another disk: {stage}", {"the same bytes when run again": n - 1})
 
 
 @pytest.mark.parametrize("stage", OUTPUTS)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.pipeline.fuzz import BASES
 from tests.pipeline.study import STAGES, command, digest, environment, write_grid
+from tests.tally import tally
 
 MATPLOTLIBRC = """
 font.family: serif
@@ -62,15 +63,17 @@ def test_settings_locale_mask_hash_seed_zone_and_depth_change_nothing(tmp_path):
         FORCE_COLOR="1",
     )
     assert other == first and len(first) > 40
+    tally("another matplotlibrc, locale, umask, hash seed, time zone, folder", {"files the same": len(first)})
 
 
 @pytest.mark.slow
 def test_the_number_of_threads_changes_nothing(tmp_path):
     """One after the other on the same cores; sums are taken in another order only where a product is divided
-    among threads, which these widths are too small for: see docs/training.md."""
+    among threads, which these widths are too small for: see docs/reliability.md."""
     threads = ({name: n for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")} for n in ("1", "2"))
     one, two = (study(tmp_path / variables["OMP_NUM_THREADS"], **variables) for variables in threads)
     assert one == two
+    tally("another number of threads, at the widths of the tests", {"files the same": len(one)})
 
 
 def test_a_figure_is_the_same_under_anybodys_settings(tmp_path):
