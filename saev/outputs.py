@@ -20,7 +20,7 @@ from itertools import permutations
 from pathlib import Path
 
 from saev.errors import SaevError
-from saev.scratch import LOCK, locked, remove
+from saev.scratch import GONE, LOCK, clear, locked, remove
 
 Files = Mapping[str, str | None]
 """Every file that an output may have: a regular expression of its path there ("" if the output is itself a
@@ -201,7 +201,8 @@ def _stage(target: Path, files: Files) -> Iterator[Staged]:
 def _check_place(place: Path, before: bool) -> None:
     """Raise SaevError if there is anything in the place of a run's work but what a run `before` left."""
     known = {"new", "old"} if before else set()
-    if foreign := {path.name for path in place.iterdir()} - known - {LOCK}:
+    there = {path.name for path in place.iterdir() if not (before and path.name.startswith(GONE))}
+    if foreign := there - known - {LOCK}:
         if not before:
             (place / LOCK).unlink()
         raise SaevError(f"{place / min(foreign)}: is in the way of an output that is made there; {_REMEDY}")
@@ -211,12 +212,7 @@ def _recover(place: Path, target: Path) -> None:
     """Put right what a run left that was killed: the old output, taken away, comes back; the rest goes."""
     if (place / "old").exists() and not os.path.lexists(target):
         os.rename(place / "old", target)
-    for left in ("old", "new"):
-        path = place / left
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.exists():
-            path.unlink()
+    clear(place)
 
 
 def _rename(old: Path, new: Path, undo: ExitStack) -> None:

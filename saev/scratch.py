@@ -18,6 +18,8 @@ except ImportError:  # Windows
 
 LOCK = "lock"
 """The file in a folder that a run holds while it is at work there."""
+GONE = "gone."
+"""What the names of things begin with that are being deleted."""
 
 
 def scratch_place(stage: str, config: object) -> Path:
@@ -84,11 +86,18 @@ def _acquire(descriptor: int, folder: Path) -> None:
         say(f"{folder}: cannot be locked ({error.strerror}); see to it that no other run works there")
 
 
+def clear(folder: Path) -> None:
+    """Delete all in a folder but its lock. Each thing loses its name first, so that whoever comes after a
+    kill does not take half of it for the whole."""
+    there = [path for path in folder.iterdir() if path.name != LOCK]
+    for path in sorted(there, key=lambda path: not path.name.startswith(GONE)):  # what others left first
+        gone = path if path.name.startswith(GONE) else path.rename(folder / f"{GONE}{path.name}")
+        shutil.rmtree(gone) if gone.is_dir() and not gone.is_symlink() else gone.unlink()
+
+
 def remove(folder: Path) -> None:
     """Delete the folder whose lock we hold, the lock last: until then it is ours alone."""
-    for path in folder.iterdir():
-        if path.name != LOCK:
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    clear(folder)
     (folder / LOCK).unlink()
     try:
         folder.rmdir()
