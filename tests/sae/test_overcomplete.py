@@ -121,6 +121,12 @@ def test_a_code_equal_to_the_threshold_is_active(tmp_path):
             "have norms from 3.46 to 3.46, so they are not",
         ),
         ("SAE", {}, {"dictionary._weights": torch.eye(S, D + 1)}, "have norms from 0 to 1"),
+        (
+            "RATopKSAE",
+            {"k": K},
+            {"dictionary.C": torch.ones(9, D)},
+            "the shapes of the dictionary do not agree: W ",
+        ),
         ("RATopKSAE", {"k": K}, {"dictionary.W": torch.ones(S, 20)}, "the rows of dictionary.W must be >= 0"),
     ],
 )

@@ -1,6 +1,7 @@
 """SAELens' folders against its formulas, written out; tests/peers has them read by SAELens itself."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -210,6 +211,7 @@ def without(kind: str, name: str):
         ("standard", {"d_sae": S + 1}, "cfg.json: d_sae is 31, but the tensors have 30"),
         ("standard", {"d_in": S}, "cfg.json: d_in is 30, but the tensors have 12"),
         ("topk", {}, "cfg.json: no k there"),
+        ("batchtopk", {"k": math.inf}, "cfg.json: sae.k must be an integer in [1, 30], got inf"),
         ("topk", {"k": S + 1}, "cfg.json: sae.k must be an integer in [1, 30], got 31"),
         (
             "batchtopk",

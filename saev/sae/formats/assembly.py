@@ -106,12 +106,13 @@ def batch_threshold(found: Tensor | float | None, given: float | None) -> Tensor
     if given is not None:
         check_number("threshold", given, low=0)
         return torch.tensor(float(given))
-    if found is None or bool((torch.as_tensor(found) < 0).all()):
+    found = torch.tensor(float(found)) if isinstance(found, (int, float)) else found
+    if found is None or bool((found < 0).all()):
         raise SaevError(
             "a BatchTopK without the threshold that replaces its k at inference; measure it, the value "
             "that k pre-activations per token exceed, and give it as threshold="
         )
-    return torch.as_tensor(found)
+    return found
 
 
 def just_below(threshold: Tensor) -> Tensor:

@@ -94,4 +94,4 @@ def _options(layout: _Layout, tensors: dict[str, Tensor], config: dict) -> dict:
         raise SaevError(f"no k, neither here nor in {CONFIG}")
     check_said(config, k=k)
     sizes = tensors.pop("group_sizes", None)
-    return {"k": k} if sizes is None else {"k": k, "prefixes": tuple(sizes.cumsum(0)[:-1].tolist())}
+    return {"k": k} if sizes is None else {"k": k, "prefixes": tuple(sizes.flatten().cumsum(0)[:-1].tolist())}

@@ -108,6 +108,10 @@ def _archetypes(tensors: dict[str, Tensor]) -> Tensor:
         raise SaevError(
             "the rows of dictionary.W must be >= 0 with sum 1; call the model's eval() and save it again"
         )
+    (s, n), (points, d) = kept["W"].shape, kept["C"].shape
+    if n != points or kept["Relax"].shape != (s, d):
+        shapes = ", ".join(f"{name} {tuple(kept[name].shape)}" for name in ("W", "C", "Relax"))
+        raise SaevError(f"the shapes of the dictionary do not agree: {shapes}")
     return (kept["W"] @ kept["C"] + kept["Relax"]) * kept["multiplier"].exp()
 
 
@@ -118,19 +122,20 @@ def _take(tensors: dict[str, Tensor], *names: str) -> dict[str, Tensor]:
             raise SaevError(f"no tensor dictionary.{name}; found {', '.join(tensors)}")
         if value.ndim != (0 if name == "multiplier" else 2):
             raise SaevError(f"dictionary.{name} has shape {tuple(value.shape)}")
-    return kept
+    return {name: value.float() for name, value in kept.items()}
 
 
 def _fold_norm(tensors: dict[str, Tensor]) -> None:
     """Put a BatchNorm after the linear encoder, (pre - running_mean) g + bias, into the encoder."""
     prefix = "encoder.final_block.1."
     weight, bias = (tensors.get(f"encoder.final_block.0.{name}") for name in ("weight", "bias"))
-    if weight is None or bias is None or f"{prefix}running_var" not in tensors:
+    if weight is None or weight.ndim != 2 or bias is None or f"{prefix}running_var" not in tensors:
         return
     norm = {name: tensors.pop(prefix + name, None) for name in (*_NORM, "num_batches_tracked")}
     for name in _NORM:
-        if norm[name] is None or norm[name].shape != bias.shape or weight.ndim != 2:
+        if norm[name] is None or not norm[name].shape == bias.shape == weight[:, 0].shape:
             raise SaevError(f"{prefix}{name} is missing, or not of shape {tuple(bias.shape)}")
+    norm = {name: norm[name].float() for name in _NORM}
     gain = norm["weight"] / (norm["running_var"] + 1e-5).sqrt()
     tensors["encoder.final_block.0.weight"] = weight * gain[:, None]
-    tensors["encoder.final_block.0.bias"] = (bias - norm["running_mean"]) * gain + norm["bias"]
+    tensors["encoder.final_block.0.bias"] = (bias.float() - norm["running_mean"]) * gain + norm["bias"]

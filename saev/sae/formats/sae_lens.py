@@ -9,6 +9,7 @@ which gives the same codes and the same reconstruction, without cancellation whe
 BatchTopK becomes a JumpReLU with its running threshold, as SAELens itself saves it for inference.
 """
 
+import math
 from pathlib import Path
 
 import torch
@@ -113,7 +114,7 @@ def load_sae_lens(source: str | Path) -> SAE:
     file, weights = need(folder, CONFIG), need(folder, WEIGHTS)
     config, tensors = read_config(file), read_tensors(weights)
     with within(file):
-        name, options = _architecture(config)
+        name, k = _architecture(config)
     with within(weights):
         if bool((tensors.get("scaling_factor", torch.ones(1)) == 1).all()):  # of old folders
             tensors.pop("scaling_factor", None)
@@ -127,14 +128,14 @@ def load_sae_lens(source: str | Path) -> SAE:
     with within(file):
         d, s = tensors["b_dec"].numel(), tensors["b_enc"].numel()
         check_said(config, d_in=d, d_sae=s)
-        architecture = _READ[name](d_sae=s, **_trimmed(options, s))
+        architecture = _READ[name](d_sae=s, **_options(name, k, config.get("matryoshka_widths"), s))
     with within(weights):
         sae = assemble(architecture, tensors, subtracts_b_dec=config.get("apply_b_dec_to_input", True))
         return unit_rows(sae) if config.get("rescale_acts_by_decoder_norm", False) else sae
 
 
-def _architecture(config: dict) -> tuple[str, dict]:
-    """(its name, our options) from a config of any version. Raises SaevError if it means another formula."""
+def _architecture(config: dict) -> tuple[str, object]:
+    """(its name, k) from a config of any version. Raises SaevError if it means another formula."""
     activation = config.get("activation_fn", config.get("activation_fn_str", "relu"))
     name = config.get("architecture", "standard")
     if name == "standard" and activation == "topk":  # so before SAELens 6
@@ -150,19 +151,16 @@ def _architecture(config: dict) -> tuple[str, dict]:
     ):
         if found not in supported:
             raise SaevError(f"{option} is {found!r}; read are {', '.join(map(repr, supported))}")
+    return name, config.get("k")
+
+
+def _options(name: str, k: object, widths: object, d_sae: int) -> dict:
+    """Ours: k, and Matryoshka widths, which theirs end with the whole dictionary."""
     if "topk" not in name:
-        return name, {}
-    k = config.get("k")
+        return {}
     if k is None:
         raise SaevError(f"no k there, which the architecture {name} needs")
-    return name, {
-        "k": max(1, round(k)) if isinstance(k, float) else k,
-        "prefixes": config.get("matryoshka_widths", ()),
-    }
-
-
-def _trimmed(options: dict, d_sae: int) -> dict:
-    """Their widths end with the whole dictionary, ours before it."""
-    if "prefixes" in options:
-        options["prefixes"] = tuple(width for width in options["prefixes"] if width != d_sae)
+    options = {"k": max(1, round(k)) if isinstance(k, float) and math.isfinite(k) else k}
+    if isinstance(widths, list):
+        options["prefixes"] = tuple(width for width in widths if width != d_sae)
     return options

@@ -82,5 +82,5 @@ def _by_our_names(tensors: dict[str, Tensor], jumps: bool) -> dict[str, Tensor]:
         W_dec = directions(tensors)
         return {**rename(tensors, ENCODER | names), "W_dec": W_dec, "b_dec": torch.zeros(W_dec.shape[1])}
     if "decoder.bias" not in tensors and "decoder.weight" in tensors:
-        tensors["decoder.bias"] = torch.zeros(tensors["decoder.weight"].shape[-1])
+        tensors["decoder.bias"] = torch.zeros(tensors["decoder.weight"].shape[-1:])
     return rename(tensors, _SIMPLE | {"b_dec": "decoder.bias"} | names)
