@@ -44,7 +44,7 @@ $(PEERS)/.ready: benchmarks/peers.txt constraints.txt
 	test -x $(PEERS_BIN)/python || $(PYTHON) -m venv $(PEERS)
 	$(PEERS_BIN)/python -m pip install --quiet -r benchmarks/peers.txt
 	@# Of the dependencies of these (nnsight < 0.4, OpenCV, ...) their SAEs need none but those in peers.txt; nor does saev.sae.
-	$(PEERS_BIN)/python -m pip install --quiet --no-deps dictionary-learning==0.1.0 overcomplete==0.3.0 -e .
+	$(PEERS_BIN)/python -m pip install --quiet --no-deps dictionary-learning==0.1.0 overcomplete==0.3.0 visaebench==0.1.0 -e .
 	touch $@
 
 clean:

@@ -6,6 +6,7 @@ nothing to do with SAEs, and would need packages not installed there, is replace
     nnsight                      dictionary_learning: the type of a language model
     overcomplete.models          timm backbones
     overcomplete.visualization   OpenCV, and a matplotlib older than 3.9
+    visaebench.*                 timm backbones, data sets, metrics
 """
 
 import os
@@ -16,7 +17,15 @@ from unittest.mock import MagicMock
 
 import torch
 
-for irrelevant in ("nnsight", "overcomplete.models", "overcomplete.visualization"):
+for irrelevant in (
+    "nnsight",
+    "overcomplete.models",
+    "overcomplete.visualization",
+    "visaebench.backbones",
+    "visaebench.data",
+    "visaebench.metrics",
+    "visaebench.metrics.runner",
+):
     sys.modules[irrelevant] = MagicMock()
 if not torch.cuda.is_available():
     os.environ["SPARSIFY_DISABLE_TRITON"] = "1"  # its kernels need a GPU
@@ -24,7 +33,9 @@ if not torch.cuda.is_available():
 with redirect_stdout(sys.stderr):
     import sae_lens as sae_lens
     import sparsify as sparsify
+    import visaebench.hub as visaebench  # noqa: F401
     from dictionary_learning import trainers as dictionary_learning  # noqa: F401
+    from dictionary_learning.utils import load_dictionary as load_dictionary
     from overcomplete import sae as overcomplete  # noqa: F401
     from sae_lens.config import SAETrainerConfig as SAETrainerConfig
     from sae_lens.saes.sae import TrainStepInput as TrainStepInput

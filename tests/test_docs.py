@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from saev.sae import SAE, BatchTopK, formats, load_sae, save_sae
+
 DOCS = Path(__file__).parents[1] / "docs"
 STORE = "data/acts/mosaic-dinov2_packaged/val"
 
@@ -36,6 +38,33 @@ def test_store_examples(library, stores):
         # The normalised activations have mean 0 and mean norm sqrt(d) over the store; 32 of 40 come close.
         assert np.linalg.norm(names["x"], axis=-1).mean() == pytest.approx(24**0.5, rel=0.05)
         assert names["labels"].shape == (32, 16)
+
+
+def test_formats_examples(tmp_path, monkeypatch):
+    """The one's codes after three libraries' files, and the other's by its formula."""
+    monkeypatch.chdir(tmp_path)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(20, 6, generator=generator)
+    sae = SAE(BatchTopK(d_sae=9, k=2), torch.ones(6), 1.5)
+    save_sae(sae, "data/sae/mine")
+    shapes = {"encoder": (9, 6), "bias": (9,), "dictionary": (9, 6), "centre": (6,)}
+    mine = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    mine["threshold"] = torch.rand(9, generator=generator)
+    torch.save(mine, "mine.pt")
+    interchange, own = examples("formats.md")
+    names: dict = {"x": x}
+    exec(interchange, names)
+    torch.testing.assert_close(names["codes"], sae.encode(x))
+    torch.testing.assert_close(load_sae("data/sae/theirs").encode(x), sae.encode(x))
+    exec(own, names)
+    pre = (x - mine["centre"]) @ mine["encoder"].T + mine["bias"]
+    expected = torch.where(pre > mine["threshold"], pre, 0)
+    torch.testing.assert_close(load_sae("data/sae/mine_assembled").encode(x), expected)
+
+
+def test_the_formats_page_names_every_reader():
+    rows = re.findall(r"^\| `(load_\w+)` \|", (DOCS / "formats.md").read_text(), re.M)
+    assert sorted(rows) == sorted(name for name in vars(formats) if name.startswith("load_"))
 
 
 def test_store_page_quotes_the_committed_benchmarks():
@@ -109,21 +138,6 @@ def test_pages_quote_the_committed_comparisons():
     one, eight = (f"{sweep[key]:.0f} s" for key in ("one_stream_s", "eight_runs_s"))
     quoted = f"took {one} instead of {eight} here, {sweep['faster']} times as fast"
     assert quoted in pages["training"]
-
-
-def test_assemble_example(tmp_path, monkeypatch):
-    (code,) = (example for example in examples("architectures.md") if "import assemble" in example)
-    monkeypatch.chdir(tmp_path)
-    generator = torch.Generator().manual_seed(0)
-    weight, bias, rows, x = (torch.randn(n, generator=generator) for n in ((9, 6), (9,), (9, 6), (5, 6)))
-    keys = ("encoder.final_block.0.weight", "encoder.final_block.0.bias", "dictionary._weights")
-    torch.save(dict(zip(keys, (weight, bias, rows), strict=True)), "overcomplete.pt")
-    names: dict = {}
-    exec(code, names)
-    f = (x @ weight.T + bias).relu()
-    f = f * (f >= f.topk(4).values[:, -1:])
-    torch.testing.assert_close(names["sae"].encode(x), f)
-    torch.testing.assert_close(names["sae"](x), f @ (rows / rows.norm(dim=1, keepdim=True)))
 
 
 def test_the_table_of_reliability_is_what_the_tests_found():

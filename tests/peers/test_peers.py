@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from saev.sae import SAE, BatchTopK, Gated, JumpReLU, ReLU, TopK
-from saev.sae.formats import load_sae_lens, save_sae_lens
 from saev.sae.objective import objective
 
 lib = pytest.importorskip("benchmarks.peer_libraries", reason="make peers")
@@ -249,48 +248,6 @@ def test_auxk_gradients_agree_with_sae_lens(x):
     out = sae_lens_step(peer, x, dead=DEAD)
     units = (x - out.sae_out).detach().square().sum(1).mean()
     assert_gradients_agree(sae, aux_loss(sae, x), theirs, out.losses["auxiliary_reconstruction_loss"] / units)
-
-
-@pytest.mark.parametrize(
-    "architecture",
-    [topk, batch_topk, ReLU(d_sae=S), JumpReLU(d_sae=S, theta=0.4)],
-    ids=lambda a: type(a).__name__,
-)
-def test_sae_lens_reads_what_we_write(architecture, x, tmp_path):
-    sae = random_sae(architecture, mean=torch.linspace(-1, 1, D), scale=2.5)
-    if isinstance(architecture, BatchTopK):
-        sae.threshold.fill_(0.7)
-    save_sae_lens(sae, tmp_path / "lens", model_name="dinov2")
-    peer, x = lib.sae_lens.SAE.load_from_disk(tmp_path / "lens"), 3 * x.float()
-    assert peer.cfg.metadata.model_name == "dinov2"
-    torch.testing.assert_close(peer.encode(x), sae.encode(x), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(peer(x), sae(x), atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("save", ["save_model", "save_inference_model"])
-@pytest.mark.parametrize(
-    ("name", "config"),
-    [
-        ("TopK", {"k": K}),
-        ("Standard", {}),
-        ("JumpReLU", {"jumprelu_init_threshold": 0.4}),
-        ("BatchTopK", {"k": K}),
-    ],
-)
-def test_we_read_what_sae_lens_writes(name, config, save, x, tmp_path):
-    if (name, save) == ("BatchTopK", "save_model"):
-        pytest.skip("a checkpoint to train on: SAELens too has no SAE for inference that reads it")
-    torch.manual_seed(3)
-    peer, x = make_sae_lens(name, decoder_init_norm=None, **config), x.float()  # norms differ from 1
-    for parameter in (peer.W_dec, peer.b_enc, peer.b_dec):
-        parameter.data += 0.3 * torch.randn_like(parameter)
-    if name == "BatchTopK":
-        peer.topk_threshold.fill_(0.8)
-    getattr(peer, save)(tmp_path)
-    peer, sae = lib.sae_lens.SAE.load_from_disk(tmp_path), load_sae_lens(tmp_path)
-    assert 0 < (sae.encode(x) > 0).float().mean() < 1
-    torch.testing.assert_close(sae.encode(x), peer.encode(x), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(sae(x), peer(x), atol=1e-5, rtol=1e-5)
 
 
 # Where a library and ours differ and ours is right.

@@ -16,6 +16,7 @@ from huggingface_hub import constants
 from saev.activations import Origin
 from saev.errors import SaevError
 from saev.sae import SAE, TopK, load_sae, push_sae, save_sae
+from saev.sae.formats import load_sae_lens, save_sae_lens
 
 
 @pytest.fixture
@@ -67,6 +68,22 @@ def test_what_the_hub_has_not_is_one_line(hub, tmp_path):
         with pytest.raises(SaevError, match=f"{source}: no SAE can be had there: .+") as raised:
             load_sae(source)
         assert "\n" not in str(raised.value)
+
+
+def test_a_folder_within_a_repository(hub, tmp_path):
+    folder = hub / "models--you--many" / "snapshots" / "f00"
+    saved(folder / "layers" / "3", 3)
+    save_sae_lens(load_sae(folder / "layers" / "3"), folder / "lens")
+    (folder.parents[1] / "refs").mkdir()
+    (folder.parents[1] / "refs" / "main").write_text("f00")
+    x = torch.randn(9, 6, generator=torch.Generator().manual_seed(0))
+    expected = load_sae(folder / "layers" / "3").encode(x)
+    assert torch.equal(load_sae("hf://you/many/layers/3").encode(x), expected)
+    torch.testing.assert_close(load_sae_lens("hf://you/many/lens").encode(x), expected)
+    with pytest.raises(
+        SaevError, match="hf://you/many/layers/4: no SAE can be had there: none of layers/4/config"
+    ):
+        load_sae("hf://you/many/layers/4")
 
 
 def test_private_is_not_sent_to_a_public_repository(hub, tmp_path):

@@ -3,6 +3,7 @@
 from saev.sae.formats.assembly import assemble as assemble
 from saev.sae.formats.dictionary_learning import load_dictionary_learning as load_dictionary_learning
 from saev.sae.formats.osunlp import load_osunlp as load_osunlp
+from saev.sae.formats.overcomplete import load_overcomplete as load_overcomplete
 from saev.sae.formats.sae_lens import load_sae_lens as load_sae_lens
 from saev.sae.formats.sae_lens import save_sae_lens as save_sae_lens
 from saev.sae.formats.sparsify import load_sparsify as load_sparsify

@@ -11,7 +11,7 @@ import torch
 from saev.errors import SaevError, first_line
 from saev.files import digest, write_by, write_json
 from saev.outputs import new_directory
-from saev.sae.formats.hub import SCHEME, fetch, upload
+from saev.sae.formats.hub import local, upload
 from saev.sae.model import SAE, Architecture
 
 SCHEMA = 2
@@ -128,7 +128,7 @@ def push_sae(path: str | Path, repo: str, *, private: bool = False) -> str:
 
 def locate(source: str | Path) -> Path:
     """The folder of a checkpoint, downloaded if need be."""
-    return fetch(str(source), [CONFIG, WEIGHTS]) if str(source).startswith(SCHEME) else Path(source)
+    return local(source, [CONFIG, WEIGHTS])
 
 
 def load_config(path: str | Path) -> dict:

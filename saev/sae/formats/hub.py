@@ -1,4 +1,7 @@
-"""Transport of folders to and from the Hugging Face hub: `hf://owner/name` or `hf://owner/name@revision`."""
+"""Transport of folders to and from the Hugging Face hub: `hf://owner/name`, `hf://owner/name@revision`.
+
+Where a repository holds many, `hf://owner/name/folder/in/it@revision`.
+"""
 
 from pathlib import Path
 
@@ -29,16 +32,27 @@ def upload(folder: str | Path, repo: str, message: str, *, private: bool = False
     return f"{SCHEME}{repo}@{made.oid}"
 
 
+def local(source: str | Path, files: list[str]) -> Path:
+    """What is at the path; of an address the folder with these of its files, downloaded if need be."""
+    return fetch(str(source), files) if str(source).startswith(SCHEME) else Path(source)
+
+
 def fetch(source: str, files: list[str]) -> Path:
-    """Download these files of a repository, or find them in the hub's cache, and return their folder.
+    """Download these files of a folder, or find them in the hub's cache, and return the folder.
 
     Raises:
-        SaevError: no such repository or revision, or no connection.
+        SaevError: no such repository, revision or folder, or no connection.
     """
     from huggingface_hub import snapshot_download
 
-    repo, _, revision = source.removeprefix(SCHEME).partition("@")
+    address, _, revision = source.removeprefix(SCHEME).partition("@")
+    owner, name, *inside = (*address.split("/"), "")  # the hub refuses an address without a name
+    repo, folder = f"{owner}/{name}", "/".join(part for part in inside if part)
+    patterns = [f"{folder}/{file}" if folder else file for file in files]
     try:
-        return Path(snapshot_download(repo, revision=revision or None, allow_patterns=files))
+        place = Path(snapshot_download(repo, revision=revision or None, allow_patterns=patterns), folder)
     except Exception as error:  # the hub's and its HTTP library's
         raise SaevError(f"{source}: no SAE can be had there: {first_line(error)}") from None
+    if not place.is_dir():
+        raise SaevError(f"{source}: no SAE can be had there: none of {', '.join(patterns)}")
+    return place

@@ -1,106 +1,105 @@
-"""What the readers of other libraries' files share: where the files are, and what is in them."""
+"""Other libraries' files: nothing in them is ever run, and what is wrong with one is told in a line."""
 
 import json
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import torch
 from torch import Tensor
 
 from saev.errors import SaevError, first_line
-from saev.sae.formats.hub import SCHEME, fetch
 
 
 @contextmanager
-def of(file: Path) -> Iterator[None]:
-    """Let an error say which file it is about."""
+def within(file: object) -> Iterator[None]:
+    """Put the file's name before what is found wrong with its content."""
     try:
         yield
     except SaevError as error:
         raise SaevError(f"{file}: {error}") from None
 
 
-def folder_with(source: str | Path, files: list[str], library: str) -> Path:
-    """The folder `source`, or that of `hf://owner/name`. Raises SaevError unless it holds the files."""
-    folder = fetch(str(source), files) if str(source).startswith(SCHEME) else Path(source)
-    if missing := [name for name in files if not (folder / name).is_file()]:
-        raise SaevError(
-            f"{source}: no {library} folder there; expected {' and '.join(files)}, {missing[0]} is missing"
-        )
-    return folder
+def need(folder: Path, *names: str) -> Path:
+    """The first of these files that is in the folder. Raises SaevError if none is."""
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    hint = "" if folder.is_dir() else "; on the hub it would be hf://owner/name"
+    raise SaevError(f"{folder}: no {' or '.join(names)} there{hint}")
 
 
-def read_json(file: Path) -> dict:
-    """Raises SaevError unless it holds a JSON object."""
+def read_config(file: Path) -> dict:
+    """The mapping in a JSON or YAML file. Raises SaevError if there is none."""
+    import yaml
+
     try:
-        found = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
+        text = file.read_text()
+        config = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise SaevError(f"{file}: damaged: {first_line(error)}") from None
-    if not isinstance(found, dict):
-        raise SaevError(f"{file}: must hold a JSON object, got {type(found).__name__}")
-    return found
+    if not isinstance(config, dict):
+        raise SaevError(f"{file}: must hold a mapping of options, not a {type(config).__name__}")
+    return config
 
 
-def read_safetensors(file: Path) -> dict[str, Tensor]:
-    """Raises SaevError if it is damaged."""
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file or a torch state dict. Raises SaevError if it holds anything else."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    if file.suffix != ".safetensors":
+        with within(file), open(file, "rb") as stream:
+            return read_state_dict(stream)
     try:
         return load_file(file)
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
+    except (OSError, SafetensorError) as error:
         raise SaevError(f"{file}: damaged: {first_line(error)}") from None
 
 
-def read_torch(file: Path, stream: BinaryIO | None = None) -> dict[str, Tensor]:
-    """A state dict saved by torch. Nothing in it is run: raises SaevError if it is not tensors alone."""
+def read_state_dict(stream: IO[bytes]) -> dict[str, Tensor]:
+    """The tensors of what `torch.save` wrote, without unpickling.
+
+    Raises:
+        SaevError: it is no such archive, or holds more than tensors.
+    """
+    if not zipfile.is_zipfile(stream):
+        raise SaevError("damaged, or not written by torch.save: no archive of tensors is there")
+    stream.seek(0)
     try:
-        found = torch.load(stream or file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch's, pickle's and zipfile's
-        raise SaevError(f"{file}: not a state dict of tensors alone ({first_line(error)})") from None
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise SaevError(f"{file}: not a state dict of tensors alone")
-    return found
-
-
-def renamed(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
-    """Tensors by our names from theirs; `.T` after a name: transposed. Raises SaevError if one is missing."""
-    out = {}
-    for ours, theirs in names.items():
-        name = theirs.removesuffix(".T")
-        if name not in tensors:
-            raise SaevError(f"{name} is missing; there are {', '.join(sorted(tensors)) or 'no tensors'}")
-        out[ours] = tensors[name]
-        if theirs.endswith(".T"):
-            if out[ours].dim() != 2:
-                raise SaevError(f"{name} has shape {tuple(out[ours].shape)}, it must have two axes")
-            out[ours] = out[ours].T
-    return out
-
-
-def integer(config: Mapping, key: str) -> int:
-    """Raises SaevError unless `key` is there, and an integer above 0."""
-    value = config.get(key)
-    if type(value) is not int or value < 1:
-        got = f"got {value!r}" if key in config else "it is missing"
-        raise SaevError(f"{key} must be an integer > 0, {got}")
-    return value
-
-
-def same(config: Mapping, key: str, value: int) -> None:
-    """Raises SaevError if `key` is there and says something else than the tensors do."""
-    if config.get(key, value) != value:
-        raise SaevError(f"{key} is {config[key]!r}, but the tensors have {value}")
-
-
-def measured(threshold: Tensor | float | None, name: str) -> Tensor | float:
-    """Raises SaevError unless there is a threshold, and it is not below 0, which stands for none."""
-    if threshold is None or not float(threshold) >= 0:
-        found = "missing" if threshold is None else f"{float(threshold):g}"
+        tensors = torch.load(stream, map_location="cpu", weights_only=True)
+    except Exception:  # torch's message says how to run what is in there
+        tensors = None
+    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise SaevError(
-            f"{name} is {found}; without it a BatchTopK "
-            "gives other codes: give threshold=, the mean over batches of the smallest code that is kept"
+            "damaged, or holds more than tensors by name, which might run code and is never loaded"
         )
-    return threshold
+    return tensors
+
+
+def rename(tensors: dict[str, Tensor], names: dict[str, str]) -> dict[str, Tensor]:
+    """The tensors under our names, given theirs by ours; `x.T` is the transpose of their matrix x.
+
+    Raises:
+        SaevError: one is missing, or one is left over, so that their formula must be another one.
+    """
+    theirs = {ours: name.removesuffix(".T") for ours, name in names.items()}
+    expected = ", ".join(theirs.values())
+    for name in (*theirs.values(), *tensors):
+        if name not in tensors:
+            raise SaevError(f"no tensor {name}; expected {expected}, found {', '.join(tensors)}")
+        if name not in theirs.values():
+            raise SaevError(f"a tensor {name}, of which the formula with {expected} knows nothing")
+    return {
+        ours: tensors[name].mT if names[ours] != name and tensors[name].ndim > 1 else tensors[name]
+        for ours, name in theirs.items()
+    }
+
+
+def check_said(config: dict, **found: int) -> None:
+    """Raise SaevError where the config tells another size than that of the tensors."""
+    for key, size in found.items():
+        if config.get(key, size) != size:
+            raise SaevError(f"{key} is {config[key]!r}, but the tensors have {size}")

@@ -1,75 +1,86 @@
-"""visaebench's folders: `config.json` and `sae.pt`, whose tensors are named as overcomplete's, or simply."""
+"""ViSAEBench's folders, and its public SAEs `visaebench/*-saes` on the Hugging Face hub.
+
+A config (`config.json` or `.yaml`) and a state dict (`sae.pt`, `model.safetensors` or `model.pt`) with either
+`encoder.weight`, `decoder.weight`, both (s, d), or the names of overcomplete. With z = (x - mean) / scale:
+
+    pre = z E^T + b                     no b_dec is subtracted
+    topk        f = top_k(ReLU(pre))
+    batchtopk   f = ReLU(pre) H(pre >= threshold)
+    jumprelu    f = ReLU(pre) H(pre > jump_thresholds)
+    z_hat = f D + decoder.bias          D = decoder.weight, or exp(multiplier) w_s / ||w_s||
+
+mean and scale are those of the backbone's ImageNet-train patches, and not in the files: mean (d,) over
+tokens, scale the square root of the variance averaged over the dimensions. Nor are layer and preprocessing:
+the public ones read the patch tokens of a ViT-B after its last block, before the final norm (`layer: -1`).
+"""
 
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from saev.checks import check_number
 from saev.errors import SaevError
-from saev.sae.architectures import BatchTopK
-from saev.sae.formats.assembly import assemble
-from saev.sae.formats.reading import folder_with, integer, measured, of, read_json, read_torch, renamed, same
+from saev.sae.architectures import BatchTopK, JumpReLU, TopK
+from saev.sae.formats.assembly import assemble, batch_threshold, just_below, no_threshold
+from saev.sae.formats.hub import local
+from saev.sae.formats.overcomplete import ENCODER, directions
+from saev.sae.formats.reading import check_said, need, read_config, read_tensors, rename, within
 from saev.sae.model import SAE
 
-CONFIG, WEIGHTS = "config.json", "sae.pt"
+CONFIGS, WEIGHTS = ("config.json", "config.yaml", "config.yml"), ("sae.pt", "model.safetensors", "model.pt")
+_KINDS = {"topk": TopK, "batchtopk": BatchTopK, "jumprelu": JumpReLU}
+_SIMPLE = {"W_enc": "encoder.weight.T", "b_enc": "encoder.bias", "W_dec": "decoder.weight"}
 
 
 def load_visaebench(
     source: str | Path, *, mean: Tensor | float, scale: float, threshold: float | None = None
 ) -> SAE:
-    """Read a BatchTopK SAE of visaebench.
-
-        z = (x - mean) / scale    pre = ReLU(z W_enc + b_enc)    f = pre where pre >= threshold
-        x_hat = scale * (f D + b_dec) + mean, where overcomplete's D = unit rows * exp(multiplier)
-
-    Ours keeps pre > threshold: a code that is equal to it is 0. visaebench without a threshold keeps every
-    positive code; that is refused here.
+    """Read a folder; the formulas are above.
 
     Args:
-        source: the folder of one SAE.
-        mean, scale: (d,), and the root of the mean variance per dimension, of the backbone's patches on
-            ImageNet's training images; they are not in the file.
-        threshold: instead of the one in the folder.
+        source: the folder, or an address such as `hf://visaebench/clip-vitb16-saes/batchtopk_16x_k128`.
+        mean, scale: the normalisation that it was trained with; 0 and 1 if none.
+        threshold: of a batchtopk, where config and state dict have none, or instead. (Without one ViSAEBench
+            takes 0, which keeps every positive pre-activation.)
 
     Raises:
-        SaevError: no such folder, damaged, another architecture, or no threshold.
+        SaevError: no such folder or repository, damaged, of another activation, or without k or threshold.
     """
-    folder = folder_with(source, [CONFIG, WEIGHTS], "visaebench")
-    config, found = read_json(folder / CONFIG), read_torch(folder / WEIGHTS)
-    if config.get("architecture") != "batchtopk":
-        raise SaevError(
-            f"{folder / CONFIG}: architecture is {config.get('architecture')!r}, only 'batchtopk' is read"
+    folder = local(source, [*CONFIGS, *WEIGHTS])
+    file, weights = need(folder, *CONFIGS), need(folder, *WEIGHTS)
+    config, tensors = read_config(file), read_tensors(weights)
+    running = tensors.pop("_running_threshold", None)
+    with within(file):
+        kind = next(
+            (config[key] for key in ("activation", "sae_type", "architecture") if key in config), None
         )
-    with of(folder / WEIGHTS):
-        tensors = _tensors(found)
-    d, s = tensors["W_enc"].shape
-    with of(folder / CONFIG):
-        same(config, "d_model", d)
-        same(config, "dict_size", s)
-        architecture = BatchTopK(d_sae=s, k=integer(config, "k"))
-        kept = config.get("threshold", found.get("_running_threshold")) if threshold is None else threshold
-        extra = {"threshold": measured(kept, "threshold")}
-    with of(folder / WEIGHTS):
-        return assemble(architecture, tensors, subtracts_b_dec=False, extra=extra, mean=mean, scale=scale)
+        if kind not in [*_KINDS]:
+            raise SaevError(f"activation is {kind!r}; read are {', '.join(_KINDS)}")
+        if kind != "jumprelu" and "k" not in config:
+            raise SaevError("no k there")
+        if kind == "batchtopk":
+            said = config.get("threshold")
+            if said is not None:
+                check_number("threshold", said, low=-torch.inf)
+            running = just_below(batch_threshold(running if said is None else said, threshold))
+        else:
+            no_threshold(threshold, kind)
+    with within(weights):
+        tensors = _by_our_names(tensors, jumps=kind == "jumprelu")
+        d, s = tensors["b_dec"].numel(), tensors["b_enc"].numel()
+        check_said(config, input_dim=d, d_model=d, hidden_dim=s, dict_size=s)
+        if kind == "batchtopk":
+            tensors["threshold"] = running
+        architecture = _KINDS[kind](d_sae=s, **({} if kind == "jumprelu" else {"k": config["k"]}))
+        return assemble(architecture, tensors, subtracts_b_dec=False, mean=mean, scale=scale)
 
 
-def _tensors(found: dict[str, Tensor]) -> dict[str, Tensor]:
-    if "dictionary._weights" in found:
-        tensors = renamed(
-            found,
-            {
-                "W_enc": "encoder.final_block.0.weight.T",
-                "b_enc": "encoder.final_block.0.bias",
-                "W_dec": "dictionary._weights",
-                "multiplier": "dictionary.multiplier",
-            },
-        )
-        if deeper := [key for key in found if key.startswith("encoder.") and ".final_block.0." not in key]:
-            raise SaevError(f"{deeper[0]} is of a deeper encoder, which is not read")
-        rows, factor = tensors["W_dec"].float(), tensors.pop("multiplier").float().exp()
-        tensors["W_dec"] = rows / (torch.linalg.vector_norm(rows, dim=-1, keepdim=True) + 1e-8) * factor
-    else:
-        # (s, d), unlike the decoder of a torch.nn.Linear
-        names = {"W_enc": "encoder.weight.T", "b_enc": "encoder.bias", "W_dec": "decoder.weight"}
-        tensors = renamed(found, names)
-    return tensors | {"b_dec": found.get("decoder.bias", torch.zeros(len(tensors["W_enc"])))}
+def _by_our_names(tensors: dict[str, Tensor], jumps: bool) -> dict[str, Tensor]:
+    names = {"theta": "jump_thresholds"} if jumps else {}
+    if "dictionary._weights" in tensors:
+        W_dec = directions(tensors)
+        return {**rename(tensors, ENCODER | names), "W_dec": W_dec, "b_dec": torch.zeros(W_dec.shape[1])}
+    if "decoder.bias" not in tensors and "decoder.weight" in tensors:
+        tensors["decoder.bias"] = torch.zeros(tensors["decoder.weight"].shape[-1:])
+    return rename(tensors, _SIMPLE | {"b_dec": "decoder.bias"} | names)
