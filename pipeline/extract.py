@@ -3,13 +3,23 @@
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, ListConfig
 
 from pipeline.cell import Cell, grid
 from pipeline.stage import plain, read, stage
+from saev.checks import check_int
+from saev.errors import SaevError
+
+if TYPE_CHECKING:  # torch is loaded by the stage alone
+    from saev.activations import Store
+    from saev.data.sample import ImageDataset
+    from saev.outputs import Staged
 
 RESULTS = {r"metrics\.json": '"labelled_patches"', r"classes\.json": None}
+"""The files of its results, as `saev.outputs` knows them."""
 
 
 @stage("extract")
@@ -17,33 +27,13 @@ def main(cfg: DictConfig) -> None:
     from saev.activations import Recording
     from saev.activations.recorder import record_in
     from saev.activations.recording import identity
-    from saev.activations.schema import FILES
-    from saev.checks import check_int
-    from saev.errors import SaevError
     from saev.files import write_json
     from saev.machine import distributed
     from saev.machine.progress import say
-    from saev.outputs import staged
-    from saev.scratch import at_work, scratch_place
+    from saev.scratch import scratch_place
 
-    cell, options = Cell(cfg), read(Recording, cfg.extract)
-    layers = grid()["layers"] if cfg.layers is None else cfg.layers
-    if not isinstance(layers, (list, ListConfig)):
-        raise SaevError(f"layers must be a list, got {layers!r}")
-    for layer in (layers := list(layers)):
-        check_int("layers", layer, low=-1000, high=999)
-    if cfg.workers is not None:
-        check_int("workers", cfg.workers, low=0, high=1024)
-    if "split" in cfg.extract:
-        raise SaevError("extract.split is no option: every split of data.splits is recorded")
-    images = {split: cell.images(split) for split in plain(cfg.data.splits)}
-    for split, source in images.items():
-        first = next(iter(images))
-        if source.classes != images[first].classes:  # hours later nothing could be made of them
-            odd = sorted(set(source.classes) ^ set(images[first].classes))
-            raise SaevError(
-                f"data.splits.{split}: has other classes than {first}: {', '.join(map(repr, odd[:5]))} ..."
-            )
+    cell, options, layers = Cell(cfg), read(Recording, cfg.extract), asked_layers(cfg)
+    images = sources(cell)
     cell.machine.launch()
     parts = {split: replace(options, split=split) for split in images}
     # Where the values would differ the work starts anew.
@@ -53,14 +43,7 @@ def main(cfg: DictConfig) -> None:
     }
     outputs, metrics, classes = [], {}, {}
     with ExitStack() as stack:
-
-        def begin() -> None:
-            for working in workings.values():
-                stack.enter_context(at_work(working))
-            stores = [(cfg.acts[split], FILES) for split in images]
-            outputs.extend(stack.enter_context(staged(*stores, (cell.results("extract"), RESULTS))))
-
-        distributed.by_the_first(begin)
+        distributed.by_the_first(lambda: outputs.extend(begin(stack, cell, workings)))
         for split, source in images.items():
             store = record_in(
                 workings[split],
@@ -71,12 +54,8 @@ def main(cfg: DictConfig) -> None:
                 machine=cell.machine,
                 workers=cfg.workers,
             )
-            metrics[split] = store.summary()
-            named = Counter(
-                store.classes[label] for label in store.image_labels() if label < len(store.classes)
-            )
-            classes[split] = {name: named[name] for name in store.classes}
-        if outputs:
+            metrics[split], classes[split] = store.summary(), images_of_classes(store)
+        if outputs:  # of the first process
             *stores, results = outputs
             for output, working in zip(stores, workings.values(), strict=True):
                 output.take(working / "store")
@@ -85,6 +64,52 @@ def main(cfg: DictConfig) -> None:
         distributed.by_the_first(stack.close)
     for split in images:
         say(f"extract: {metrics[split]['images']:,} images of {split} in {cfg.acts[split]}")
+
+
+def asked_layers(cfg: DictConfig) -> list[int]:
+    """Those of the configuration, or of the study. Raises SaevError if they are no list of integers."""
+    if "split" in cfg.extract:
+        raise SaevError("extract.split is no option: every split of data.splits is recorded")
+    if cfg.workers is not None:
+        check_int("workers", cfg.workers, low=0, high=1024)
+    layers = grid()["layers"] if cfg.layers is None else cfg.layers
+    if not isinstance(layers, (list, ListConfig)):
+        raise SaevError(f"layers must be a list, got {layers!r}")
+    for layer in layers:
+        check_int("layers", layer, low=-1000, high=999)
+    return list(layers)
+
+
+def sources(cell: Cell) -> "dict[str, ImageDataset]":
+    """The images of every split. Raises SaevError if their classes differ: of that nothing could be made."""
+    images = {split: cell.images(split) for split in plain(cell.cfg.data.splits)}
+    first = next(iter(images))
+    for split, source in images.items():
+        if source.classes != images[first].classes:
+            odd = sorted(set(source.classes) ^ set(images[first].classes))
+            raise SaevError(
+                f"data.splits.{split}: has other classes than {first}: {', '.join(map(repr, odd[:5]))} ..."
+            )
+    return images
+
+
+def begin(stack: ExitStack, cell: Cell, workings: dict[str, Path]) -> "list[Staged]":
+    """Be at work in scratch, and at the outputs: a store of every split, and the results."""
+    from saev.activations.schema import FILES
+    from saev.outputs import staged
+    from saev.scratch import at_work
+
+    for working in workings.values():
+        stack.enter_context(at_work(working))
+    stores = [(cell.cfg.acts[split], FILES) for split in workings]
+    return stack.enter_context(staged(*stores, (cell.results("extract"), RESULTS)))
+
+
+def images_of_classes(store: "Store") -> dict[str, int]:
+    """How many images each class has."""
+    known = (label for label in store.image_labels() if label < len(store.classes))
+    named = Counter(store.classes[label] for label in known)
+    return {name: named[name] for name in store.classes}
 
 
 if __name__ == "__main__":
