@@ -24,7 +24,8 @@ def main(cfg: DictConfig) -> None:
         for layer in (layer for store in stores for layer in store["layers"]):
             folder, saes = out / layer["folder"], layer["saes"]
             save(loss_curves([point for sae in saes for point in sae["curve"]]), folder / "loss.png")
-            save(frontier([sae["frontier"] for sae in saes]), folder / "frontier.png")
+            if len(saes) > 1:
+                save(frontier([sae["frontier"] for sae in saes]), folder / "frontier.png")
             save(density_histogram({sae["name"]: sae["density"] for sae in saes}), folder / "density.png")
             for sae in saes:
                 (folder / sae["name"]).mkdir()
