@@ -75,7 +75,7 @@ class Truth:
 
 
 class _Stream(IterableDataset):
-    def __init__(self, truth: Truth, batch_size: int, start: int = 0, rank: int = 0, world: int = 1):
+    def __init__(self, truth: Truth, batch_size: int, start: int = 0, part: tuple[int, int] = (0, 1)):
         self.truth, self.batch_size, self.start = truth, batch_size, start
 
     def __iter__(self) -> Iterator[Tensor]:

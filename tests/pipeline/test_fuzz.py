@@ -15,7 +15,7 @@ from tests.pipeline.study import STAGES, here, write_grid
 from tests.tally import tally
 
 ALL = list(cases())
-FEW, MANY = 48, 60
+FEW, MANY = 24, 60
 """By default; of each stage, when there is time."""
 
 

@@ -79,6 +79,7 @@ def test_killed_stages_continue_to_the_same_bytes(undisturbed, tmp_path):
     assert not any((tmp_path / ".scratch").rglob("*.*"))  # resumable state is gone once it is of no use
 
 
+@pytest.mark.slow
 def test_a_dictionary_in_shards_continues_to_the_same_bytes(undisturbed, tmp_path):
     beginnings(undisturbed, tmp_path)
     shards = [
