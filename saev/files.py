@@ -92,10 +92,8 @@ def os_error(error: Exception, path: Path) -> Exception:
     while cause is not None and not isinstance(cause, OSError):
         if found := re.search(r"\(os error (\d+)\)", str(cause)):  # as Rust says it: safetensors
             cause = OSError(int(found[1]), os.strerror(int(found[1])))
-        else:
-            cause = (
-                cause.__cause__ or cause.__context__
-            )  # torch.save speaks of another thing that failed then
+        else:  # torch.save speaks of another thing that failed then
+            cause = cause.__cause__ or cause.__context__
     if cause is None or cause.errno is None or cause.filename is not None:
         return cause or error
     return OSError(cause.errno, cause.strerror, str(path))
