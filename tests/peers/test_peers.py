@@ -8,6 +8,7 @@ import torch
 
 from saev.sae import SAE, BatchTopK, Gated, JumpReLU, ReLU, TopK
 from saev.sae.objective import objective
+from tests.sae.foreign import stir
 
 lib = pytest.importorskip("benchmarks.peer_libraries", reason="make peers")
 
@@ -23,11 +24,8 @@ def x():
 def random_sae(architecture, mean=None, scale=1.0) -> SAE:
     generator = torch.Generator().manual_seed(1)
     sae = SAE(architecture, torch.zeros(D) if mean is None else mean, scale, seed=2)
+    stir(sae, generator)
     with torch.no_grad():
-        for name in ("W_enc", "b_enc", "b_dec", "r_mag", "b_mag"):
-            if hasattr(sae, name):
-                parameter = getattr(sae, name)
-                parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
         if isinstance(architecture, JumpReLU):
             sae.theta.add_(torch.randint(8, (S,), generator=generator) / 64)  # exact in SAELens' float32
     return sae

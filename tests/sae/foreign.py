@@ -23,6 +23,16 @@ def weights(seed: int = 3) -> dict[str, torch.Tensor]:
     return made
 
 
+@torch.no_grad()
+def stir(sae: SAE, generator: torch.Generator) -> SAE:
+    """The SAE, its encoder and biases moved away from where they start."""
+    for name in ("W_enc", "b_enc", "b_dec", "r_mag", "b_mag"):
+        if hasattr(sae, name):
+            parameter = getattr(sae, name)
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+    return sae
+
+
 def doubles(w: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: value.double() for name, value in w.items()}
 

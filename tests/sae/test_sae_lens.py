@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from saev.sae import PCA, SAE, BatchTopK, Gated, JumpReLU, ReLU, TopK
 from saev.sae.formats import load_sae_lens, save_sae_lens
-from tests.sae.foreign import D, K, S, X, agree, doubles, refused, top, weights, write_json
+from tests.sae.foreign import D, K, S, X, agree, doubles, refused, stir, top, weights, write_json
 
 FOUR = ("W_enc", "b_enc", "W_dec", "b_dec")
 
@@ -19,13 +19,9 @@ FOUR = ("W_enc", "b_enc", "W_dec", "b_dec")
 def trained(architecture, mean=None, scale=2.5) -> SAE:
     generator = torch.Generator().manual_seed(1)
     sae = SAE(architecture, torch.randn(D, generator=generator) if mean is None else mean, scale, seed=2)
-    with torch.no_grad():
-        for name in ("W_enc", "b_enc", "b_dec", "r_mag", "b_mag"):
-            if hasattr(sae, name):
-                parameter = getattr(sae, name)
-                parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
-        if isinstance(architecture, BatchTopK):
-            sae.threshold.fill_(0.7)
+    stir(sae, generator)
+    if isinstance(architecture, BatchTopK):
+        sae.threshold.fill_(0.7)
     return sae.eval().requires_grad_(False)
 
 
