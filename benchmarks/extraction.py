@@ -65,9 +65,8 @@ def ours(backbone, images) -> float:
             backbone,
             images,
             Path(directory, "store"),
-            layers=[-2],
             working=Path(directory, "w"),
-            options=Recording(batch_size=BATCH),
+            options=Recording(layers=(-2,), batch_size=BATCH),
             machine=MACHINE,
         )
         return len(images) / (time.perf_counter() - start)

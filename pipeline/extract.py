@@ -27,51 +27,37 @@ def main(cfg: DictConfig) -> None:
     from saev.activations import Recording
     from saev.activations.recorder import record_in
     from saev.activations.recording import identity
-    from saev.files import write_json
     from saev.machine import distributed
     from saev.machine.progress import say
     from saev.scratch import scratch_place
 
-    cell, options, layers = Cell(cfg), read(Recording, cfg.extract), asked_layers(cfg)
+    cell = Cell(cfg)
+    options = read(Recording, plain(cfg.extract) | {"layers": asked_layers(cfg)})
     images = sources(cell)
     cell.machine.launch()
     parts = {split: replace(options, split=split) for split in images}
     # Where the values would differ the work starts anew.
     workings = {
-        split: scratch_place("extract", identity(cell.backbone, source, layers, parts[split], cell.machine))
+        split: scratch_place("extract", identity(cell.backbone, source, parts[split], cell.machine))
         for split, source in images.items()
     }
-    outputs, metrics, classes = [], {}, {}
+    outputs = []
     with ExitStack() as stack:
         distributed.by_the_first(lambda: outputs.extend(begin(stack, cell, workings)))
         for split, source in images.items():
-            store = record_in(
-                workings[split],
-                cell.backbone,
-                source,
-                layers=layers,
-                options=parts[split],
-                machine=cell.machine,
-                workers=cfg.workers,
-            )
-            metrics[split], classes[split] = store.summary(), images_of_classes(store)
-        if outputs:  # of the first process
-            *stores, results = outputs
-            for output, working in zip(stores, workings.values(), strict=True):
-                output.take(working / "store")
-            write_json(results.path / "metrics.json", metrics)
-            write_json(results.path / "classes.json", classes)
+            record_in(workings[split], cell.backbone, source, parts[split], cell.machine)
+        distributed.by_the_first(lambda: finish(outputs, workings))
         distributed.by_the_first(stack.close)
-    for split in images:
-        say(f"extract: {metrics[split]['images']:,} images of {split} in {cfg.acts[split]}")
+    for split, source in images.items():
+        say(f"extract: {len(source):,} images of {split} in {cfg.acts[split]}")
 
 
 def asked_layers(cfg: DictConfig) -> list[int]:
     """Those of the configuration, or of the study. Raises SaevError if they are no list of integers."""
     if "split" in cfg.extract:
         raise SaevError("extract.split is no option: every split of data.splits is recorded")
-    if cfg.workers is not None:
-        check_int("workers", cfg.workers, low=0, high=1024)
+    if "layers" in cfg.extract:
+        raise SaevError("extract.layers is no option: set layers, or those of conf/study.yaml")
     layers = grid()["layers"] if cfg.layers is None else cfg.layers
     if not isinstance(layers, (list, ListConfig)):
         raise SaevError(f"layers must be a list, got {layers!r}")
@@ -103,6 +89,21 @@ def begin(stack: ExitStack, cell: Cell, workings: dict[str, Path]) -> "list[Stag
         stack.enter_context(at_work(working))
     stores = [(cell.cfg.acts[split], FILES) for split in workings]
     return stack.enter_context(staged(*stores, (cell.results("extract"), RESULTS)))
+
+
+def finish(outputs: "list[Staged]", workings: dict[str, Path]) -> None:
+    """Let the outputs be the finished stores, and what is in them."""
+    from saev.activations import Store
+    from saev.files import write_json
+
+    *stores, results = outputs
+    metrics, classes = {}, {}
+    for (split, working), output in zip(workings.items(), stores, strict=True):
+        store = Store(working / "store")
+        metrics[split], classes[split] = store.summary(), images_of_classes(store)
+        output.take(store.path)
+    write_json(results.path / "metrics.json", metrics)
+    write_json(results.path / "classes.json", classes)
 
 
 def images_of_classes(store: "Store") -> dict[str, int]:

@@ -19,27 +19,12 @@ from saev.backbones import Backbone
 from saev.data import Mosaic
 from saev.machine import Machine
 from saev.tasks import Task, TaskOptions, train_task
-from tests.activations.examples import CPU
+from tests.activations.examples import CPU, tiny
 
 
 @pytest.fixture(scope="session")
 def tiny_vit() -> Backbone:
-    """3 blocks, width 24, 4 x 4 patches of 16 px, one cls token."""
-    import timm
-
-    from saev.backbones.from_timm import TimmVit
-
-    torch.manual_seed(0)
-    model = timm.create_model(
-        "vit_tiny_patch16_224",
-        pretrained=False,
-        img_size=64,
-        depth=3,
-        embed_dim=24,
-        num_heads=3,
-        num_classes=5,
-    )
-    return TimmVit(model, name="tiny")
+    return tiny()
 
 
 @pytest.fixture(scope="session")
@@ -70,10 +55,8 @@ def stores(tiny_vit, tmp_path_factory) -> dict[str, Store]:
             tiny_vit,
             Mosaic(split=split, n=n, size=64),
             root / split,
-            layers=[1, 2],
             working=root / f"{split}-working",
-            options=Recording(chunk=8, batch_size=4),
-            workers=0,
+            options=Recording(layers=(1, 2), chunk=8, batch_size=4),
             machine=CPU,
         )
         for split, n in (("train", 40), ("val", 12))

@@ -1,7 +1,7 @@
 """Recording a store: images -> backbone -> Zarr, resumable after any interruption, by one process or many."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -25,7 +25,6 @@ from saev.data.sample import IGNORE, ImageDataset
 from saev.errors import SaevError
 from saev.files import os_error
 from saev.machine import Machine, distributed
-from saev.machine.machine import cores
 from saev.machine.progress import Progress, say
 from saev.outputs import staged
 
@@ -35,13 +34,11 @@ def record(
     images: ImageDataset,
     out: str | Path,
     *,
-    layers: Sequence[int],
     working: Path,
     options: Recording,
     machine: Machine,
-    workers: int | None = None,
 ) -> Store:
-    """Record the activations of every image after each of `layers`, in one pass, into the store `out`.
+    """Record the activations of every image, in one pass, into the store `out`.
 
     In a torch.distributed group, process r records the chunks r, r + world, ...; every
     process calls this, and the store has the bytes that one process would have written.
@@ -49,9 +46,6 @@ def record(
     Args:
         working: directory for the unfinished store, on a disk that all processes see. If a run dies, the
             next one with the same `working` continues at the first missing chunk and gives the same bytes.
-        workers: processes that load images. None: with a GPU one per core, at most 8. On a CPU a quarter of
-            the cores: whatever core they take, all threads of the model's matrix products wait for (2 cores,
-            JPEGs of 256 px: 24.3 images/s without workers, 22.0 with one, 25.8 by the bare model).
 
     Raises:
         SaevError: a layer out of range, tokens that the backbone lacks, no images, an image that cannot be
@@ -62,44 +56,34 @@ def record(
     outputs = []
     with ExitStack() as stack:
         distributed.by_the_first(lambda: outputs.extend(stack.enter_context(staged((out, FILES)))))
-        store = record_in(
-            working, backbone, images, layers=layers, options=options, machine=machine, workers=workers
-        )
+        finished = record_in(working, backbone, images, options, machine)
         for output in outputs:
-            output.take(store.path)
+            output.take(finished)
         distributed.by_the_first(stack.close)
-    if outputs and store.path.exists():  # it lay on another disk
-        shutil.rmtree(store.path)
+    if outputs and finished.exists():  # it lay on another disk
+        shutil.rmtree(finished)
     return Store(out)
 
 
 def record_in(
-    working: Path,
-    backbone: Backbone,
-    images: ImageDataset,
-    *,
-    layers: Sequence[int],
-    options: Recording,
-    machine: Machine,
-    workers: int | None,
-) -> Store:
-    """As `record`, but leave the finished store in `working`, from where it can be put in its place."""
+    working: Path, backbone: Backbone, images: ImageDataset, options: Recording, machine: Machine
+) -> Path:
+    """As `record`, but leave the finished store in `working`, from where the first process, to whom alone it
+    now belongs, can put it in its place."""
     partial = working / "store"
-    attrs = identity(backbone, images, layers, options, machine)
+    attrs = identity(backbone, images, options, machine)
     try:
         distributed.by_the_first(lambda: create(partial, attrs))
         group = zarr.open_group(str(partial), mode="r+")
-        _record_chunks(backbone, images, group, machine, _loaders(machine) if workers is None else workers)
+        _record_chunks(backbone, images, group, machine)
         distributed.barrier()
         distributed.by_the_first(lambda: _finish(group, images))
     except OSError as error:
         raise os_error(error, partial) from None
-    return Store(partial)
+    return partial
 
 
-def _record_chunks(
-    backbone: Backbone, images: ImageDataset, group: zarr.Group, machine: Machine, workers: int
-) -> None:
+def _record_chunks(backbone: Backbone, images: ImageDataset, group: zarr.Group, machine: Machine) -> None:
     """Compute and write this process's share of the chunks that are not yet there."""
     attrs = dict(group.attrs)
     n, size = attrs["n_images"], attrs["chunk"]
@@ -118,7 +102,7 @@ def _record_chunks(
         torch.inference_mode(),
     ):
         pending = None  # the write of the chunk before, which overlaps this one's computation
-        for chunk, item in zip(todo, _load(backbone, images, attrs, todo, workers), strict=True):
+        for chunk, item in zip(todo, _load(backbone, images, attrs, todo, machine.loaders), strict=True):
             acts = _activations(backbone, item.pixels, attrs, machine)
             labels = {
                 "labels/patch": item.patch_labels,
@@ -136,10 +120,6 @@ def _record_chunks(
             progress.update(done)
         if pending is not None:
             pending.result()
-
-
-def _loaders(machine: Machine) -> int:
-    return min(8, cores()) if machine.device.type == "cuda" else cores() // 4
 
 
 def _load(

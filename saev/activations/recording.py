@@ -2,7 +2,6 @@
 
 import math
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -28,6 +27,8 @@ LARGEST_CHUNK = 2**31
 class Recording(Options, section="extract"):
     """What a store shall hold."""
 
+    layers: tuple[int, ...]
+    """Blocks of the backbone after which the residual stream is recorded; -1 is the last."""
     tokens: tuple[Literal["cls", "register", "patch", "meanpool"], ...] | None = None
     """Kinds to record, of cls, register, patch and meanpool (the mean of the patch tokens); None: every token
     of the backbone. The model can only be continued from a store with all of them."""
@@ -46,9 +47,7 @@ class Recording(Options, section="extract"):
     """Name of the part of the data that it is, for the record."""
 
 
-def identity(
-    backbone: Backbone, images: ImageDataset, layers: Sequence[int], options: Recording, machine: Machine
-) -> dict:
+def identity(backbone: Backbone, images: ImageDataset, options: Recording, machine: Machine) -> dict:
     """The attributes of a new store: all that determines its values, to the last bit.
 
     All of it must agree before an unfinished store is continued. Half a store in one precision and half in
@@ -56,7 +55,7 @@ def identity(
     """
     if not len(images):
         raise SaevError(f"data: there are no images to record in {options.split or 'this split'}")
-    if not layers:
+    if not options.layers:
         raise SaevError("layers must name at least one block of the backbone")
     if len(images.classes) > IGNORE:
         raise SaevError(f"data: {len(images.classes)} classes, at most {IGNORE} fit the labels")
@@ -71,7 +70,6 @@ def identity(
         },
         "n_blocks": backbone.n_blocks,
         "d": backbone.d,
-        "layers": sorted({backbone.layer_index(layer) for layer in layers}),
         "grid": list(backbone.grid),
         "spans": _spans(backbone, options),
         "backbone_tokens": {kind: list(ends) for kind, ends in backbone.tokens.items()},
@@ -80,6 +78,7 @@ def identity(
         "n_images": len(images),
         "classes": list(images.classes),
         **asdict(options),
+        "layers": sorted({backbone.layer_index(layer) for layer in options.layers}),
         "chunk": min(options.chunk, len(images)),
     }
     del attrs["tokens"]  # said by spans

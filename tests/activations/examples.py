@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import torch
 from hypothesis import strategies as st
 
 from saev.activations import Recording, Store, record
+from saev.backbones import Backbone
 from saev.data import CorruptImage, Mosaic
 from saev.machine import Machine
 
-CPU = Machine(accelerator="cpu", precision="fp32")
+CPU = Machine(accelerator="cpu", precision="fp32", workers=0)
 MISSING = (3, 8, 15)
 SPANS = {"cls": (0, 1), "register": (1, 5), "patch": (5, 29), "meanpool": (29, 30)}
 
@@ -43,18 +45,35 @@ class Odd:
         return self.change(self.scenes[i])
 
 
+def tiny() -> Backbone:
+    """3 blocks, width 24, 4 x 4 patches of 16 px, one cls token."""
+    import timm
+
+    from saev.backbones.from_timm import TimmVit
+
+    torch.manual_seed(0)
+    model = timm.create_model(
+        "vit_tiny_patch16_224",
+        pretrained=False,
+        img_size=64,
+        depth=3,
+        embed_dim=24,
+        num_heads=3,
+        num_classes=5,
+    )
+    return TimmVit(model, name="tiny")
+
+
 def make(backbone, path, images, *, layers=(1,), machine=CPU, **options) -> Store:
     """Record `images` in chunks of 8."""
-    recording = Recording(**{"chunk": 8, "batch_size": 4, **options})
+    recording = Recording(**{"layers": layers, "chunk": 8, "batch_size": 4, **options})
     return record(
         backbone,
         images,
         path / "store",
-        layers=layers,
         working=path / "w",
         options=recording,
         machine=machine,
-        workers=0,
     )
 
 

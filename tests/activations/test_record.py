@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -269,10 +270,8 @@ def test_a_corrupt_image_is_fatal_by_default(registers, tmp_path, workers):
             registers,
             Damaged(MISSING, split="train", n=20, size=84),
             tmp_path / "out",
-            layers=[0],
             working=tmp_path / "w",
-            options=Recording(),
-            machine=CPU,
-            workers=workers,
+            options=Recording(layers=(0,)),
+            machine=replace(CPU, workers=workers),
         )
     assert not (tmp_path / "out").exists()

@@ -41,7 +41,7 @@ PLACES = ("", "a_folder", "a_file")
 
 CELL = [*VIT, *SCENES]
 BASES = {
-    "extract": [*CELL, "layers=[4]", "extract.chunk=16", "workers=0"],
+    "extract": [*CELL, "layers=[4]", "extract.chunk=16", "machine.workers=0"],
     "head": CELL,
     "train": [*CELL, *LAYER, *SAE, *QUICK, "trainer.steps=3"],
     "features": [*CELL, *LAYER],

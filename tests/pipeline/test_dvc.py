@@ -14,9 +14,8 @@ ROOT = Path(__file__).parents[2]
 # Where and how a stage runs and logs: of no influence on what it writes.
 UNTRACKED_FILES = {"conf/hydra/default.yaml"}
 UNTRACKED_KEYS = {
-    "conf/machine/default.yaml": {"accelerator", "devices", "num_nodes", "parallel"},
+    "conf/machine/default.yaml": {"accelerator", "devices", "num_nodes", "parallel", "workers"},
     "conf/train.yaml": {"together"},
-    "conf/extract.yaml": {"workers"},
 }
 
 

@@ -123,7 +123,7 @@ def test_truncated_image(tmp_path):
     ("stage", "override", "message"),
     [
         ("extract", "layers=3", "layers must be a list, got 3"),
-        ("extract", "workers=-1", "workers must be an integer in \\[0, 1024\\], got -1"),
+        ("extract", "machine.workers=-1", "machine.workers must be an integer in \\[0, 1024\\], got -1"),
         (
             "extract",
             "machine.devices=foo",

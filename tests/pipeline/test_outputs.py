@@ -25,7 +25,7 @@ OUTPUTS = {
     "report": ["report"],
 }
 SMALL = {
-    "extract": ["data.splits.train.n=12", "data.splits.val.n=6", "extract.chunk=4", "workers=0"],
+    "extract": ["data.splits.train.n=12", "data.splits.val.n=6", "extract.chunk=4", "machine.workers=0"],
     "train": ["sae.d_sae=64", "trainer.steps=20", "trainer.batch_size=32", "trainer.checkpoint_every=8"],
     "evaluate": ["evaluate.fidelity_images=4"],
     "probe": ["probe.exemplars=1", "probe.strongest=1"],
