@@ -9,7 +9,8 @@ from torch import Tensor
 
 from saev.checks import above, between
 from saev.machine import distributed
-from saev.sae.kernels.selection import batch_places, select_above, select_batch_topk, select_topk
+from saev.sae.kernels.scores import Scores
+from saev.sae.kernels.selection import batch_places, select_batch_topk, select_topk
 from saev.sae.kernels.sparse import Pairs
 from saev.sae.model import SAE
 from saev.sae.trained import Step, Trained, rise
@@ -37,11 +38,11 @@ class _K(Trained):
 class TopK(_K):
     """f = ReLU(top_k(pre)) (Gao et al. 2024, section 2.3). No penalty: k sets the sparsity."""
 
-    def select(self, sae: SAE, pre_ns: Tensor) -> Pairs:
-        return select_topk(pre_ns, self.k)
+    def select(self, sae: SAE, scores: Scores) -> Pairs:
+        return select_topk(scores, self.k)
 
-    def select_training(self, sae: SAE, pre_ns: Tensor, progress: float) -> Pairs:
-        return select_topk(pre_ns, self.k_after(progress), sae.shards)
+    def select_training(self, sae: SAE, scores: Scores, progress: float) -> Pairs:
+        return select_topk(scores, self.k_after(progress), sae.shards)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +59,11 @@ class BatchTopK(_K):
     def extra_buffers(self) -> dict[str, Tensor]:
         return {"threshold": torch.tensor(-1.0)}  # before the first batch
 
-    def select(self, sae: SAE, pre_ns: Tensor) -> Pairs:
-        return select_above(pre_ns, sae.threshold.clamp(min=0))
+    def select(self, sae: SAE, scores: Scores) -> Pairs:
+        return scores.above(sae.threshold.clamp(min=0))
 
-    def select_training(self, sae: SAE, pre_ns: Tensor, progress: float) -> Pairs:
-        return select_batch_topk(pre_ns, self.k_after(progress), sae.shards)
+    def select_training(self, sae: SAE, scores: Scores, progress: float) -> Pairs:
+        return select_batch_topk(scores, self.k_after(progress), sae.shards)
 
     @torch.no_grad()
     def observe(self, sae: SAE, step: Step) -> None:
@@ -124,12 +125,12 @@ class JumpReLU(Trained):
     def extra_parameters(self) -> dict[str, Tensor]:
         return {"theta": torch.full((self.d_sae,), float(self.theta))}
 
-    def select(self, sae: SAE, pre_ns: Tensor) -> Pairs:
-        return select_above(pre_ns, sae.theta)
+    def select(self, sae: SAE, scores: Scores) -> Pairs:
+        return scores.above(sae.theta)
 
-    def select_training(self, sae: SAE, pre_ns: Tensor, progress: float) -> Pairs:
+    def select_training(self, sae: SAE, scores: Scores, progress: float) -> Pairs:
         # Those just below their threshold as well: they move it.
-        return select_above(pre_ns, sae.theta - self.bandwidth / 2)
+        return scores.above(sae.theta - self.bandwidth / 2)
 
     def values(self, sae: SAE, pre: Tensor, latents: Tensor | slice) -> Tensor:
         return _Jump.apply(pre, sae.theta[latents].expand_as(pre), self.bandwidth)

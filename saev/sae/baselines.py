@@ -9,6 +9,7 @@ from torch import Tensor
 
 from saev.checks import at_least, between
 from saev.errors import SaevError
+from saev.sae.kernels.scores import Scores
 from saev.sae.kernels.selection import select_topk
 from saev.sae.kernels.sparse import Codes, Pairs, to_offsets
 from saev.sae.model import SAE, Architecture
@@ -21,8 +22,8 @@ class RandomDirections(Architecture):
     k: Annotated[int, between(1, "d_sae")] = 32
     """Active latents per token."""
 
-    def select(self, sae: SAE, pre_ns: Tensor) -> Pairs:
-        return select_topk(pre_ns, self.k)
+    def select(self, sae: SAE, scores: Scores) -> Pairs:
+        return select_topk(scores, self.k)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +77,8 @@ class KMeans(_Fitted):
             sae.W_dec.copy_(F.normalize(centroids, dim=1))
             sae.b_enc.copy_(-centroids.square().sum(1) / 2)
 
-    def select(self, sae: SAE, pre_ns: Tensor) -> Pairs:
-        return select_topk(pre_ns, 1)
+    def select(self, sae: SAE, scores: Scores) -> Pairs:
+        return select_topk(scores, 1)
 
     def values(self, sae: SAE, pre: Tensor, latents: Tensor | slice) -> Tensor:
         return torch.linalg.vector_norm(sae.W_enc, dim=0)[latents]
@@ -118,8 +119,8 @@ class SemiNMF(_Fitted):
             W, f_ms = torch.where(lengths > 0, rows / lengths, W), f_ms * lengths.T
         sae.point(W)
 
-    def codes(self, sae: SAE, pre_ns: Tensor) -> Codes:
-        pre_ns = pre_ns.float()
+    def codes(self, sae: SAE, scores: Scores) -> Codes:
+        pre_ns = scores.dense()
         f_ns = _fista(pre_ns, sae.W_dec, torch.zeros_like(pre_ns), self.iterations)
         tokens, latents = f_ns.nonzero().unbind(1)
         return Codes(f_ns[tokens, latents], latents, to_offsets(torch.bincount(tokens, minlength=len(f_ns))))

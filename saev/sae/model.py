@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from saev.checks import Options, between
 from saev.errors import SaevError
 from saev.files import digest
-from saev.machine.machine import use_bf16
-from saev.sae.kernels.selection import select_above
+from saev.sae.kernels.certified import scores
+from saev.sae.kernels.rough import rough_product
+from saev.sae.kernels.scores import Scores
 from saev.sae.kernels.sparse import Codes, Pairs, bag, to_offsets
 
 
@@ -31,7 +32,8 @@ class SAE(nn.Module):
         architecture: its options.
         mean: (d,) mean activation. scale: mean norm of the centred activation over sqrt(d).
         seed: of the initial decoder directions.
-        precision: of the encoder product; parameters stay float32.
+        precision: of the product that codes are selected by, `auto`, `fp32`, `bf16` or `int8`; the codes are
+            those of float32 (saev.sae.kernels.certified).
         shard: (i, n): hold the latents i, i + n, ... alone (saev.sae.kernels.shards), for training one
             dictionary with n processes; `s` is then their number.
 
@@ -46,7 +48,7 @@ class SAE(nn.Module):
         scale: float,
         *,
         seed: int = 0,
-        precision: str = "fp32",
+        precision: str = "auto",
         shard: tuple[int, int] = (0, 1),
     ):
         super().__init__()
@@ -99,16 +101,19 @@ class SAE(nn.Module):
         return (x_nd - self.mean) / self.scale
 
     def pre_activations(self, z_nd: Float[Tensor, "n d"]) -> Float[Tensor, "n s"]:
-        """(n, s) from normalised activations; bf16 where `precision` says so."""
+        """(n, s) from normalised activations."""
+        return torch.addmm(self.b_enc - self.b_dec @ self.W_enc, z_nd, self.W_enc)
+
+    @torch.no_grad()
+    def scores(self, z_nd: Float[Tensor, "n d"]) -> Scores:
+        """The same to select from, without a graph, in float32 whatever it is selected in."""
         bias = self.b_enc - self.b_dec @ self.W_enc
-        if use_bf16(self.precision, z_nd.device):
-            return torch.addmm(bias.bfloat16(), z_nd.bfloat16(), self.W_enc.bfloat16())
-        return torch.addmm(bias, z_nd, self.W_enc)
+        return scores(z_nd, self.W_enc_sd, bias, rough_product(self.precision, z_nd.device))
 
     @torch.no_grad()
     def codes(self, x_nd: Float[Tensor, "n d"]) -> Codes:
         """Sparse codes of raw activations, values > 0 only."""
-        return self.architecture.codes(self, self.pre_activations(self.normalise(x_nd)))
+        return self.architecture.codes(self, self.scores(self.normalise(x_nd)))
 
     def encode(self, x_nd: Float[Tensor, "n d"]) -> Float[Tensor, "n s"]:
         """Dense codes f (n, s) of raw activations."""
@@ -203,9 +208,9 @@ class Architecture(Options, section="sae"):
         """Initial values of what it keeps beside them."""
         return {}
 
-    def select(self, sae: SAE, pre_ns: Tensor) -> Pairs:
+    def select(self, sae: SAE, scores: Scores) -> Pairs:
         """The pairs that may be active."""
-        return select_above(pre_ns, 0.0)
+        return scores.above(0.0)
 
     def values(self, sae: SAE, pre: Tensor, latents: Tensor | slice) -> Tensor:
         """The codes of pairs from their pre-activations, both alike (m,) or dense (n, s).
@@ -215,10 +220,10 @@ class Architecture(Options, section="sae"):
         """
         return pre.relu()
 
-    def codes(self, sae: SAE, pre_ns: Tensor) -> Codes:
+    def codes(self, sae: SAE, scores: Scores) -> Codes:
         """The codes above 0, with the whole dictionary."""
-        pairs = self.select(sae, pre_ns)
-        values = self.values(sae, pre_ns[pairs.tokens, pairs.latents].float(), pairs.latents)
+        pairs = self.select(sae, scores)
+        values = self.values(sae, pairs.pre, pairs.latents)
         fires = values > 0
         n_active = torch.bincount(pairs.tokens[fires], minlength=pairs.n)
         return Codes(values[fires], pairs.latents[fires], to_offsets(n_active))

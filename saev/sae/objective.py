@@ -2,7 +2,7 @@
 
 The whole loss in plain torch, with everything dense. `selected` (n, s) are the pairs that `select_training`
 takes; `values`, `penalty` and `gate` are the architecture's; `k` is aux_k, or the number of dead latents if
-that is smaller. (tests/sae/test_objective.py runs these lines.)
+that is smaller; `drawn` are tokens at random. (tests/sae/test_objective.py runs these lines.)
 
     z = (x - mean) / scale
     pre = (z - b_dec) @ W_enc + b_enc
@@ -14,7 +14,7 @@ that is smaller. (tests/sae/test_objective.py runs these lines.)
     if aux_k and dead.any():
         e, among = (z - f @ W_dec - b_dec).detach(), torch.where(dead, pre, -torch.inf)
         revived = torch.where(among >= among.topk(k).values[:, -1:], pre, 0).relu()
-        loss += aux_weight * (e - revived @ W_dec).square().sum() / e.square().sum()
+        loss += aux_weight * (e - revived @ W_dec)[drawn].square().mean() / e.square().mean()
 
 `objective` computes it from the selected pairs alone, without any dense (n, s) gradient.
 """
@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from saev.machine import distributed
+from saev.sae.kernels.scores import Scores
 from saev.sae.kernels.selection import group_by_prefix, select_topk
 from saev.sae.kernels.shards import count_shards, local_width, sum_shards
 from saev.sae.kernels.sparse import Pairs, decoder_product, encoder_product
@@ -57,14 +58,13 @@ def objective(
 
     Args:
         progress: share of the training done, in [0, 1], for what is warmed up.
-        step: number of the step, for random prefixes.
+        step: number of the step, for random prefixes and tokens.
         dead: (s,) bool, the latents that AuxK revives.
     """
     architecture, z_nd = sae.architecture, sae.normalise(x_nd)
-    with torch.no_grad():
-        pre_ns = sae.pre_activations(z_nd)
-    parts = _parts(sae, pre_ns, progress, architecture.widths(step))
-    pre = parts.pre_activations(sae, z_nd, pre_ns)
+    scores = sae.scores(z_nd)
+    parts = _parts(sae, scores, progress, architecture.widths(step))
+    pre = parts.pre_activations(sae, z_nd)
     values = architecture.values(sae, pre, parts.latents)
     state = Step(pre, values, parts.latents, len(z_nd), progress)
 
@@ -81,7 +81,7 @@ def objective(
     n_dead = int(count_shards(dead.sum(), sae.shards)) if architecture.aux_k and dead is not None else 0
     if n_dead:
         residual_nd = (z_nd - z_hat_npd[:, -1]).detach()
-        loss = loss + architecture.aux_weight * _auxiliary(sae, z_nd, pre_ns, residual_nd, dead, n_dead)
+        loss = loss + architecture.aux_weight * _auxiliary(sae, z_nd, scores, residual_nd, dead, step)
 
     architecture.observe(sae, state)
     active = values.detach() > 0
@@ -90,26 +90,39 @@ def objective(
 
 
 def _auxiliary(
-    sae: SAE, z_nd: Tensor, pre_ns: Tensor, residual_nd: Tensor, dead: Tensor, n_dead: int
+    sae: SAE, z_nd: Tensor, scores: Scores, residual_nd: Tensor, dead: Tensor, step: int
 ) -> Tensor:
     """||e - e_hat||^2 / ||e||^2, e_hat from the aux_k dead latents of the largest pre-activations, no b_dec.
 
     The denominator is that of the whole batch over all processes, so that their mean
     gradient is that of one process.
     """
-    numbers = dead.nonzero().flatten()
-    among = select_topk(pre_ns[:, numbers], min(sae.architecture.aux_k, n_dead), sae.shards)
-    pairs = Pairs(numbers[among.latents], among.offsets, len(z_nd), sae.s)
-    values = encoder_product(z_nd, sae.W_enc, sae.b_enc, sae.b_dec, pre_ns, pairs).relu()
-    e_hat_nd = sum_shards(decoder_product(values, sae.W_dec, pairs), sae.shards)
-    return (residual_nd - e_hat_nd).square().mean() / distributed.mean(residual_nd.square().mean())
+    numbers, (drawn, expected) = dead.nonzero()[:, 0], drawn_tokens(sae, len(z_nd), step)
+    among = select_topk(scores.part(drawn, numbers), sae.architecture.aux_k, sae.shards)
+    pairs = Pairs(numbers[among.latents], among.offsets, among.n, sae.s, among.pre)
+    values = encoder_product(z_nd[drawn], sae.W_enc, sae.b_enc, sae.b_dec, pairs).relu()
+    e_hat_md = sum_shards(decoder_product(values, sae.W_dec, pairs), sae.shards)
+    error = (residual_nd[drawn] - e_hat_md).square().sum() / (expected * sae.d)
+    return error / distributed.mean(residual_nd.square().mean())
 
 
-def _parts(sae: SAE, pre_ns: Tensor, progress: float, widths: tuple[int, ...]) -> "_Selected | _All":
+def drawn_tokens(sae: SAE, n: int, step: int) -> tuple[Tensor, float]:
+    """Which of this process's n tokens stand for all in AuxK, and how many it has on average.
+
+    Drawn from those of all processes, of which this one has the tokens rank, rank + world, ...
+    """
+    rank, world = (distributed.rank(), distributed.world()) if sae.shards == 1 else (0, 1)
+    order = torch.randperm(n * world, generator=torch.Generator().manual_seed(step))
+    chosen = order[: max(1, round(sae.architecture.aux_tokens * n * world))]
+    here = chosen[chosen % world == rank] // world
+    return here.sort().values.to(sae.W_dec.device), len(chosen) / world
+
+
+def _parts(sae: SAE, scores: Scores, progress: float, widths: tuple[int, ...]) -> "_Selected | _All":
     """The pairs that the architecture selects, or all of them where those are many and `values` allows it."""
     widths = tuple(local_width(width, sae.shard, sae.shards) for width in widths)
-    pairs = sae.architecture.select_training(sae, pre_ns, progress)
-    if len(pairs.latents) > ALL_PAIRS_ABOVE * pre_ns.numel() and not sae.architecture.competitive:
+    pairs = sae.architecture.select_training(sae, scores, progress)
+    if len(pairs.latents) > ALL_PAIRS_ABOVE * scores.n * scores.s and not sae.architecture.competitive:
         return _All(widths)
     return _Selected(group_by_prefix(pairs, widths) if len(widths) > 1 else pairs, len(widths))
 
@@ -120,9 +133,9 @@ class _Selected:
     def __init__(self, pairs: Pairs, groups: int):
         self.pairs, self.groups, self.latents = pairs, groups, pairs.latents
 
-    def pre_activations(self, sae: SAE, z_nd: Tensor, pre_ns: Tensor) -> Tensor:
+    def pre_activations(self, sae: SAE, z_nd: Tensor) -> Tensor:
         """(m,) with a graph."""
-        return encoder_product(z_nd, sae.W_enc, sae.b_enc, sae.b_dec, pre_ns, self.pairs)
+        return encoder_product(z_nd, sae.W_enc, sae.b_enc, sae.b_dec, self.pairs)
 
     def reconstructions(self, values: Tensor, W_dec: Tensor) -> Tensor:
         """(n, groups, d): what the latents between two prefix widths add."""
@@ -141,8 +154,8 @@ class _All:
     def __init__(self, widths: tuple[int, ...]):
         self.spans = list(zip((0, *widths), widths, strict=False))
 
-    def pre_activations(self, sae: SAE, z_nd: Tensor, pre_ns: Tensor) -> Tensor:
-        return sae.pre_activations(z_nd).to(z_nd.dtype)
+    def pre_activations(self, sae: SAE, z_nd: Tensor) -> Tensor:
+        return sae.pre_activations(z_nd)
 
     def reconstructions(self, values: Tensor, W_dec: Tensor) -> Tensor:
         return torch.stack([values[:, first:last] @ W_dec[first:last] for first, last in self.spans], dim=1)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from saev.checks import above, between, check_int
 from saev.errors import SaevError
+from saev.sae.kernels.scores import Scores
 from saev.sae.kernels.sparse import Pairs
 from saev.sae.model import SAE, Architecture
 
@@ -58,6 +59,9 @@ class Trained(Architecture):
     residual e = z - z_hat, which is not changed by it: loss += aux_weight * ||e - e_hat||^2 / ||e||^2."""
     aux_weight: Annotated[float, between(0, 1e6)] = 1 / 32
     """Weight of that loss."""
+    aux_tokens: Annotated[float, above(0, up_to=1)] = 0.25
+    """Share of a batch's tokens, drawn anew at every step, that stand for all of them in that loss: its
+    expectation is the same."""
     dead_after: Annotated[int, between(1, 10**15)] = 1_000_000
     """A latent is dead once it has not fired for so many tokens."""
     data_init: Annotated[float, between(0, 1)] = 0.0
@@ -99,9 +103,9 @@ class Trained(Architecture):
             return pareto_widths(self.d_sae, self.random_prefixes, 0, step)
         return (*self.prefixes, self.d_sae)
 
-    def select_training(self, sae: SAE, pre_ns: Tensor, progress: float) -> Pairs:
+    def select_training(self, sae: SAE, scores: Scores, progress: float) -> Pairs:
         """The pairs that take part in a step after a share `progress` of the training."""
-        return self.select(sae, pre_ns)
+        return self.select(sae, scores)
 
     def penalty(self, sae: SAE, step: Step) -> Tensor | float:
         """A scalar that the loss adds, over d, to the reconstruction error."""

@@ -28,8 +28,8 @@ class Training(Options, section="trainer"):
     """Share of the steps, at the end, over which it falls linearly to 0."""
     clip: Annotated[float, above(0)] = 1.0
     """Largest gradient norm of one SAE."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Of the encoder product; `auto` is bf16 where the hardware multiplies it natively."""
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    """Of the product that codes are selected by; they themselves are those of fp32 (docs/training.md)."""
     checkpoint_every: Annotated[int, between(1, 10**9)] = 200
     """Steps between resumable checkpoints."""
 

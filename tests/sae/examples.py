@@ -26,16 +26,21 @@ def build(architecture, *, bias=0.0, dtype=torch.float64):
 ARCHITECTURES = [
     (TopK(d_sae=S, k=5), 0.0),
     (TopK(d_sae=S, k=5), -4.0),  # most of the top k are negative and must not act
-    (TopK(d_sae=S, k=5, prefixes=(4, 15), aux_k=3), 0.0),
+    (TopK(d_sae=S, k=5, prefixes=(4, 15), aux_k=3, aux_tokens=1), 0.0),
     (BatchTopK(d_sae=S, k=5), 0.0),
-    (BatchTopK(d_sae=S, k=3, prefixes=(10,), aux_k=30), 0.0),  # more than are dead
+    (BatchTopK(d_sae=S, k=3, prefixes=(10,), aux_k=30, aux_tokens=1), 0.0),  # more than are dead
     (ReLU(d_sae=S, l1=0.3, l1_warmup=0.5), -6.0),  # sparse enough for the sparse path
     (ReLU(d_sae=S, l1=0.3, l1_warmup=0.5, prefixes=(10,)), 0.0),  # dense path
-    (ReLU(d_sae=S, l1=0.3, l1_warmup=0.5, prefixes=(10,), aux_k=2), -6.0),
+    (ReLU(d_sae=S, l1=0.3, l1_warmup=0.5, prefixes=(10,), aux_k=2, aux_tokens=1), -6.0),
     (JumpReLU(d_sae=S, l0=0.4, l0_warmup=0.5, theta=0.5, bandwidth=0.8), 0.0),
-    (JumpReLU(d_sae=S, l0=0.4, l0_warmup=0.5, theta=0.1, bandwidth=0.8, prefixes=(7,), aux_k=4), -6.0),
+    (
+        JumpReLU(
+            d_sae=S, l0=0.4, l0_warmup=0.5, theta=0.1, bandwidth=0.8, prefixes=(7,), aux_k=4, aux_tokens=1
+        ),
+        -6.0,
+    ),
     (Gated(d_sae=S, l1=0.3, l1_warmup=0.5), 0.0),
-    (Gated(d_sae=S, l1=0.3, l1_warmup=0.5, prefixes=(7,), aux_k=4), -6.0),
+    (Gated(d_sae=S, l1=0.3, l1_warmup=0.5, prefixes=(7,), aux_k=4, aux_tokens=1), -6.0),
     (TopK(d_sae=S, k=5, unit_norm=False), 0.0),
     (ReLU(d_sae=S, l1=0.3, l1_warmup=0.5, unit_norm=False), -6.0),
     (ReLU(d_sae=S, l1=0.3, l1_warmup=0.5, unit_norm=False), 0.0),

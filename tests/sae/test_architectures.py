@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from saev.errors import SaevError
 from saev.sae import PCA, SAE, BatchTopK, Gated, JumpReLU, KMeans, RandomDirections, ReLU, SemiNMF, TopK
+from saev.sae.kernels.scores import Dense
 from saev.sae.kernels.selection import select_batch_topk
 from saev.sae.objective import objective
 from saev.sae.trained import pareto_widths
@@ -25,7 +26,7 @@ from tests.sae.examples import D, S, build
 def test_batch_topk_selects_the_largest_of_the_batch(n, s, k, shift, seed):
     pre = torch.randn(n, s, generator=torch.Generator().manual_seed(seed)) + shift
     k = min(k, s)
-    pairs = select_batch_topk(pre, k)
+    pairs = select_batch_topk(Dense(pre), k)
     chosen = torch.zeros(n, s, dtype=torch.bool)
     chosen[pairs.tokens, pairs.latents] = True
     smallest = pre.relu().flatten().sort(descending=True).values[k * n - 1]
@@ -59,7 +60,7 @@ def test_selecting_moves_nothing_and_free_places_bring_the_threshold_to_0():
     sae, x = build(BatchTopK(d_sae=S, k=5, threshold_rate=1.0), bias=-4.0, dtype=torch.float32)
     sae.threshold.fill_(0.25)
     pre = (sae.normalise(x) - sae.b_dec) @ sae.W_enc + sae.b_enc
-    pairs = sae.architecture.select_training(sae, pre, 1.0)
+    pairs = sae.architecture.select_training(sae, Dense(pre), 1.0)
     assert sae.threshold.item() == 0.25
     assert 0 < len(pairs.latents) == (pre > 0).sum() < 5 * len(x)
     objective(sae, x)

@@ -9,7 +9,8 @@ import torch
 
 import saev.sae.objective
 from saev.sae import SAE, BatchTopK, Gated, JumpReLU, ReLU, Step, TopK
-from saev.sae.objective import objective
+from saev.sae.kernels.scores import Dense
+from saev.sae.objective import drawn_tokens, objective
 from tests.sae.examples import ARCHITECTURES, D, S, build
 
 DEAD = torch.arange(S) % 3 == 0
@@ -93,7 +94,8 @@ def test_loss_and_gradients_equal_dense_float64_autograd(architecture, bias, pro
 @pytest.mark.parametrize(("architecture", "bias"), ARCHITECTURES)
 def test_the_lines_of_the_docstring_are_the_loss(architecture, bias):
     sae, x = build(architecture, bias=bias)
-    pairs = architecture.select_training(sae, (sae.normalise(x) - sae.b_dec) @ sae.W_enc + sae.b_enc, 0.25)
+    pre = (sae.normalise(x) - sae.b_dec) @ sae.W_enc + sae.b_enc
+    pairs = architecture.select_training(sae, Dense(pre), 0.25)
     selected = torch.zeros(len(x), S, dtype=torch.bool)
     selected[pairs.tokens, pairs.latents] = True
 
@@ -111,6 +113,7 @@ def test_the_lines_of_the_docstring_are_the_loss(architecture, bias):
         "penalty": lambda pre, f: architecture.penalty(sae, step(pre, f)),
         "gate": lambda pre: architecture.gate(step(pre)),
         "widths": architecture.widths(0),
+        "drawn": drawn_tokens(sae, len(x), 0)[0],
         "aux_k": architecture.aux_k,
         "aux_weight": architecture.aux_weight,
         "k": min(architecture.aux_k, int(DEAD.sum())),
@@ -122,6 +125,18 @@ def test_the_lines_of_the_docstring_are_the_loss(architecture, bias):
     gradients = (torch.autograd.grad(loss, list(sae.parameters())) for loss in (got, names["loss"]))
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_auxk_on_some_tokens_is_on_average_that_on_all():
+    whole, x = build(TopK(d_sae=S, k=5, aux_k=3, aux_weight=1.0, aux_tokens=1))
+    some, _ = build(TopK(d_sae=S, k=5, aux_k=3, aux_weight=1.0, aux_tokens=0.1))
+    without = objective(whole, x).loss
+    losses = torch.stack([objective(some, x, step=step, dead=DEAD).loss - without for step in range(400)])
+    expected = objective(whole, x, dead=DEAD).loss - without
+    assert losses.std() > 0.01 * expected  # they are not all of them
+    assert abs(losses.mean() - expected) < 4 * losses.std() / 400**0.5
+    first = [drawn_tokens(some, len(x), step)[0].tolist() for step in (0, 1, 0)]
+    assert first[0] == first[2] != first[1] and len(set(first[0])) == round(0.1 * len(x))
 
 
 def test_the_architecture_of_the_page_is_its_formula():

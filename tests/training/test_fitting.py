@@ -140,7 +140,7 @@ def test_initial_directions_are_data_where_that_is_asked_for(tokens):
         ("warmup", 2, "a number >= 0 and <= 1"),
         ("decay", "x", "a number >= 0 and <= 1"),
         ("clip", 0, "a number > 0"),
-        ("precision", "fp16", "one of auto, fp32, bf16"),
+        ("precision", "fp16", "one of auto, fp32, bf16, int8"),
         ("checkpoint_every", None, r"an integer in \[1, 1000000000\]"),
     ],
 )

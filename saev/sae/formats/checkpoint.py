@@ -14,8 +14,8 @@ from saev.outputs import new_directory
 from saev.sae.formats.hub import local, upload
 from saev.sae.model import SAE, Architecture
 
-SCHEMA = 2
-"""1 had no `sha256`; it is still read."""
+SCHEMA = 3
+"""1 had no `sha256`; 2 said in which precision it was trained. Both are still read."""
 CONFIG, WEIGHTS = "config.json", "sae.safetensors"
 FILES = {r"config\.json": '"architecture"', r"sae\.safetensors": None}
 """By which an SAE's folder is known (saev/outputs.py)."""
@@ -56,7 +56,6 @@ def save_sae(sae: SAE, path: str | Path, **facts: object) -> None:
         "architecture": type(sae.architecture).__name__,
         "options": asdict(sae.architecture),
         "d": sae.d,
-        "precision": sae.precision,
         **origin,
         **facts,
     }
@@ -80,9 +79,7 @@ def load_sae(path: str | Path) -> SAE:
     config = load_config(folder)
     try:
         architecture = architectures()[config["architecture"]](**config["options"])
-        # bf16 by emulation is slow, and may not be what the training machine had: it is `auto` elsewhere.
-        precision = "fp32" if config["precision"] == "fp32" else "auto"
-        sae = SAE(architecture, torch.zeros(config["d"]), 1.0, precision=precision)
+        sae = SAE(architecture, torch.zeros(config["d"]), 1.0)
         sae.origin = _origin(config)
     except (KeyError, TypeError, RuntimeError) as error:  # an option of a newer version, for one
         raise SaevError(f"{folder / CONFIG}: not understood by this version: {first_line(error)}") from None
@@ -144,10 +141,10 @@ def load_config(path: str | Path) -> dict:
         raise SaevError(f"{file}: damaged: {error}") from None
     if not isinstance(config, dict):
         raise SaevError(f"{file}: not the config of an SAE")
-    if config.get("schema") not in (1, SCHEMA) or config.get("architecture") not in architectures():
+    if config.get("schema") not in range(1, SCHEMA + 1) or config.get("architecture") not in architectures():
         raise SaevError(
             f"{file}: schema {config.get('schema')!r}, architecture {config.get('architecture')!r}; "
-            f"this version reads schemas 1 and {SCHEMA}, and {', '.join(architectures())}"
+            f"this version reads schemas 1 to {SCHEMA}, and {', '.join(architectures())}"
         )
     return config
 
