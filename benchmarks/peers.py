@@ -2,11 +2,12 @@
 
 make peers        or, in its environment:
 python -m benchmarks.peers [--kinds TopK ...] [--shapes 384x12288x2048 ...] [--repeats 5]
-    --device cuda --shapes 768x24576x16384      on a GPU, ours with the bf16 product that eai-sparsify takes
-                                                there (not tried yet)
+    --device cuda --shapes 768x24576x16384      on a GPU, where eai-sparsify takes a bf16 product (not tried
+                                                yet)
 
-Prints one JSON line: per shape and kind of SAE the medians of the bare encoder product, of ours, and of
-every library that has this kind. Each takes the step that its own trainer takes in mid-training (past its
+Prints one JSON line: per shape and kind of SAE the medians of the bare encoder product, of ours (codes
+selected by a rough product, float32 all the same; and by the float32 product), and of every library that has
+this kind. Each takes the step that its own trainer takes in mid-training (past its
 warm-ups, without logging): its forward, its loss, backward, clipping and projection where it has them, its
 default optimiser.
 
@@ -30,13 +31,13 @@ from torch import Tensor
 from benchmarks import peer_libraries as lib
 from benchmarks.train_step import (
     K,
-    Step,
     architectures,
     encoder_gemm,
     half_dead,
     label,
     measure,
     options,
+    ours,
     repeats_at,
     start,
     where,
@@ -201,11 +202,7 @@ def contenders(batch: int) -> dict[str, dict[str, Callable]]:
 def compare(kind: str, d: int, s: int, batch: int, repeats: int, device: str) -> dict[str, dict]:
     torch.manual_seed(1)  # 0 draws the SAE, whose first directions would be these tokens
     x_nd = torch.randn(batch, d).to(device)
-    precision, dtype = ("fp32", torch.float32) if device == "cpu" else ("bf16", torch.bfloat16)
-    steps = {
-        "encoder_gemm": encoder_gemm(d, s, x_nd, dtype),
-        "ours": Step(architectures(d, s)[kind], d, precision, x_nd),
-    }
+    steps = {"encoder_gemm": encoder_gemm(d, s, x_nd), **ours(architectures(d, s)[kind], "ours", x_nd)}
     failed = {}
     for name, make in contenders(batch)[kind].items():
         try:
@@ -216,9 +213,10 @@ def compare(kind: str, d: int, s: int, batch: int, repeats: int, device: str) ->
         else:
             steps[name] = step
     results = measure(steps, x_nd, repeats)
-    peers_ms = [result["ms"] for name, result in results.items() if name not in ("encoder_gemm", "ours")]
-    if peers_ms:
-        results["ours"]["times_fastest_peer"] = round(results["ours"]["ms"] / min(peers_ms), 2)
+    theirs = [results[name]["ms"] for name in results if name != "encoder_gemm" and "ours" not in name]
+    for name, result in results.items():
+        if theirs and "ours" in name:
+            result["times_fastest_peer"] = round(result["ms"] / min(theirs), 2)
     return results | failed
 
 
