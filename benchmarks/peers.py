@@ -38,7 +38,6 @@ from benchmarks.train_step import (
     measure,
     options,
     ours,
-    repeats_at,
     start,
     where,
 )
@@ -223,18 +222,17 @@ def compare(kind: str, d: int, s: int, batch: int, repeats: int, device: str) ->
 def main() -> None:
     keep_freed_memory()
     chosen = options(list(contenders(0)))
-    repeats = {label(*shape): repeats_at(shape[0], chosen.repeats) for shape in chosen.shapes}
     results: dict[str, dict] = {}
     for shape in chosen.shapes:
         results[label(*shape)] = {}
         for kind in chosen.kinds:
-            results[label(*shape)][kind] = compare(kind, *shape, repeats[label(*shape)], chosen.device)
+            results[label(*shape)][kind] = compare(kind, *shape, chosen.repeats, chosen.device)
             gc.collect()  # trainers refer to themselves; at d 768 five of them hold several GB
     out = {
         "benchmark": "peers",
         **where(chosen.device),
         "versions": lib.VERSIONS,
-        "repeats": repeats,
+        "repeats": chosen.repeats,
         "results": results,
     }
     print(json.dumps(out))

@@ -16,6 +16,7 @@ STEPS = 3000
 MEMBERS = {
     "TopK": TopK(d_sae=192, k=4, lr=3e-3),
     "TopK, AuxK": TopK(d_sae=192, k=4, lr=3e-3, aux_k=16, dead_after=50_000),
+    "TopK, AuxK on all tokens": TopK(d_sae=192, k=4, lr=3e-3, aux_k=16, dead_after=50_000, aux_tokens=1),
     "TopK, Matryoshka": TopK(d_sae=192, k=4, lr=3e-3, prefixes=(64,)),
     "BatchTopK": BatchTopK(d_sae=192, k=4, lr=3e-3),
     "ReLU": ReLU(d_sae=192, l1=2.0, lr=3e-3),

@@ -125,7 +125,7 @@ def options(kinds: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--shapes", nargs="+", type=lambda text: tuple(map(int, text.split("x"))), default=SHAPES
     )
-    parser.add_argument("--repeats", type=int, help="default: 5 at d 384, 3 above")
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     return parser.parse_args()
 
@@ -143,14 +143,9 @@ def label(d: int, s: int, batch: int) -> str:
     return f"d {d}, latents {s}, batch {batch}"
 
 
-def repeats_at(d: int, chosen: int | None) -> int:
-    return chosen or (5 if d <= 384 else 3)
-
-
 def main() -> None:
     keep_freed_memory()
     chosen = options(list(architectures(*SHAPES[0][:2])))
-    repeats = {label(*shape): repeats_at(shape[0], chosen.repeats) for shape in chosen.shapes}
     results = {}
     for d, s, batch in chosen.shapes:
         torch.manual_seed(1)  # 0 draws the SAE, whose first directions would be these tokens
@@ -158,10 +153,10 @@ def main() -> None:
         steps = {"encoder_gemm": encoder_gemm(d, s, x_nd)}
         for kind in chosen.kinds:
             steps |= ours(architectures(d, s)[kind], kind, x_nd)
-        results[label(d, s, batch)] = measure(steps, x_nd, repeats[label(d, s, batch)])
+        results[label(d, s, batch)] = measure(steps, x_nd, chosen.repeats)
     print(
         json.dumps(
-            {"benchmark": "train_step", **where(chosen.device), "repeats": repeats, "results": results}
+            {"benchmark": "train_step", **where(chosen.device), "repeats": chosen.repeats, "results": results}
         )
     )
 

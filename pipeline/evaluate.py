@@ -8,17 +8,18 @@ from omegaconf import DictConfig
 
 from pipeline.cell import Cell
 from pipeline.stage import read, stage
-from saev.checks import Options, between, check_seed
+from saev.checks import COUNT, Options, check_seed
 
 RESULTS = {r"metrics\.json": '"explained_variance"', r"density\.json": None}
+"""The files of its results, as `saev.outputs` knows them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation(Options, section="evaluate"):
     """What is measured on how much."""
 
-    train_images: Annotated[int, between(1, 10**9)]
-    fidelity_images: Annotated[int, between(1, 10**9)]
+    train_images: Annotated[int, COUNT]
+    fidelity_images: Annotated[int, COUNT]
 
 
 @stage("evaluate")

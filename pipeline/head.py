@@ -6,6 +6,7 @@ from pipeline.cell import Cell
 from pipeline.stage import read, stage
 
 RESULTS = {r"metrics\.json": '"readout"'}
+"""The files of its results, as `saev.outputs` knows them."""
 
 
 @stage("head")

@@ -10,17 +10,18 @@ from omegaconf import DictConfig
 from pipeline.cell import Cell
 from pipeline.pictures import edited_maps, seen
 from pipeline.stage import read, stage
-from saev.checks import Options, between, check_seed
+from saev.checks import COUNT, Options, check_seed
 from saev.files import read_json
 
 RESULTS = {r"outcome\.json": '"points"', r"metrics\.json": None, r"(tradeoff|maps-\d+)\.png": None}
+"""The files of its results, as `saev.outputs` knows them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment(Options, section="intervene"):
     """On how much, and the options that arms have unless they say otherwise."""
 
-    images: Annotated[int, between(1, 10**9)]
+    images: Annotated[int, COUNT]
     strengths: tuple[float, ...]
     arms: tuple[dict, ...]
 

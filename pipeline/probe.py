@@ -17,6 +17,7 @@ RESULTS = {
     r"(classes|latents)\.json": None,
     r"(f1|exemplars-\d+)\.png": None,
 }
+"""The files of its results, as `saev.outputs` knows them."""
 
 
 @dataclass(frozen=True, kw_only=True)

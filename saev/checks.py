@@ -44,6 +44,10 @@ def between(low: float | str, high: float | str) -> Bound:
     return Bound(low, high)
 
 
+COUNT = between(1, 10**9)
+"""Of things: one at least, and not more than there could be anywhere."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Base of the frozen option dataclasses: every field is checked against its annotation.

@@ -14,7 +14,7 @@ from zarr.codecs import Crc32cCodec
 from saev.activations.origin import shortened
 from saev.activations.schema import KINDS, SCHEMA, arrays, find_array
 from saev.backbones.backbone import Backbone
-from saev.checks import Options, between
+from saev.checks import COUNT, Options, between
 from saev.data.sample import IGNORE, ImageDataset
 from saev.errors import SaevError
 from saev.machine import Machine
@@ -39,9 +39,9 @@ class Recording(Options, section="extract"):
     corrupt: Literal["fatal", "missing"] = "fatal"
     """What an image that cannot be decoded is: `fatal`, or `missing`: its activations are NaN, its labels are
     ignored, and the store names it."""
-    chunk: Annotated[int, between(1, 10**9)] = 32
+    chunk: Annotated[int, COUNT] = 32
     """Images per chunk, the unit of writing, of resume and of sharing between processes; at most all."""
-    batch_size: Annotated[int, between(1, 10**9)] = 16
+    batch_size: Annotated[int, COUNT] = 16
     """Images per forward pass; 16 is fastest on a CPU, where 32 leaves the cache."""
     split: str | None = None
     """Name of the part of the data that it is, for the record."""

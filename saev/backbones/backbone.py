@@ -161,7 +161,8 @@ class Backbone(nn.Module, ABC):
         return self.suffix(self.prefix(images, [0])[0], 0)
 
 
-Side = Annotated[int, between(1, 2**12)]
+LONGEST = 2**12
+Side = Annotated[int, between(1, LONGEST)]
 """Of an input in pixels."""
 
 
@@ -173,7 +174,7 @@ def input_size(img_size: Side | Sequence[Side] | None) -> tuple[int, int] | None
     if img_size is None:
         return None
     sides = tuple(img_size) if isinstance(img_size, (list, tuple)) else (img_size, img_size)
-    if len(sides) != 2 or not all(type(side) is int and 1 <= side <= 2**12 for side in sides):
+    if len(sides) != 2 or not all(type(side) is int and 1 <= side <= LONGEST for side in sides):
         raise SaevError(
             f"backbone.img_size must be a side or [height, width] in whole pixels, or null, got {img_size!r}"
         )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from saev.backbones.backbone import Backbone, Side, input_size
-from saev.backbones.weights import read_state_dict, reproducible_start
+from saev.backbones.weights import read_weights, reproducible_start
 from saev.data.preprocess import Preprocess
 from saev.errors import SaevError, first_line
 
@@ -112,7 +112,7 @@ def timm_vit(
             f"backbone.model: timm model {model!r} cannot be built: {first_line(error)}"
         ) from None
     if checkpoint is not None:
-        load_into(vit, read_state_dict(checkpoint), checkpoint)
+        load_into(vit, read_weights(checkpoint), checkpoint)
     return wrap(vit, name=f"timm/{model}")
 
 

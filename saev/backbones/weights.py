@@ -19,7 +19,7 @@ def reproducible_start() -> Iterator[None]:
         yield
 
 
-def read_state_dict(path: str) -> dict[str, Tensor]:
+def read_weights(path: str) -> dict[str, Tensor]:
     """Read a state dict from a `.safetensors` or torch file; never unpickles anything but tensors.
 
     Raises:

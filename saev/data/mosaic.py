@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 from PIL import Image
 
-from saev.checks import between, check_arguments
+from saev.checks import COUNT, between, check_arguments
 from saev.data.sample import Sample
 from saev.files import fingerprint
 
@@ -59,7 +59,7 @@ class Mosaic:
         self,
         *,
         split: Literal["train", "val"],
-        n: Annotated[int, between(1, 10**9)],
+        n: Annotated[int, COUNT],
         size: Annotated[int, between(32, 2**12)] = 224,
         seed: Annotated[int, between(0, 2**32 - 1)] = 0,
     ):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from saev.activations.origin import shortened
-from saev.checks import Options, between, check_choice, check_number
+from saev.checks import COUNT, Options, check_choice, check_number
 from saev.errors import SaevError
 from saev.intervention.controls import CONTROLS, similar_latents
 from saev.intervention.edits import EDITS, Edit
@@ -37,7 +37,7 @@ class Arm(Options, section="intervene.arms"):
     """One of CONTROLS in place of the chosen latent; None: the chosen latent itself."""
     strengths: tuple[float, ...]
     """Of the edit; for `set` multiples of the latent's largest training code, 0 ablates."""
-    images: Annotated[int, between(1, 10**9)]
+    images: Annotated[int, COUNT]
     """The first so many of the images drawn."""
 
     def __post_init__(self):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from saev.checks import Options, between
+from saev.checks import COUNT, Options
 from saev.errors import SaevError
 from saev.files import digest
 from saev.sae.kernels.certified import scores
@@ -189,7 +189,7 @@ class Architecture(Options, section="sae"):
     Here all positive pre-activations, f = ReLU(pre). What an SAE is trained with comes in saev.sae.trained.
     """
 
-    d_sae: Annotated[int, between(1, 10**9)]
+    d_sae: Annotated[int, COUNT]
     """Number of latents."""
 
     @property

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from saev.activations import Store
 from saev.backbones.backbone import Backbone
-from saev.checks import Options, above, between
+from saev.checks import COUNT, Options, above
 from saev.data.sample import IGNORE
 from saev.errors import SaevError
 from saev.machine import Machine, track
@@ -31,11 +31,11 @@ class TaskOptions(Options, section="task"):
     cls token, or the mean patch token of a backbone without one."""
     ignore: tuple[str, ...] = ()
     """Classes that count in nothing, a dominant background for one."""
-    max_images: Annotated[int, between(1, 10**9)] = 600
+    max_images: Annotated[int, COUNT] = 600
     """Training images of a task on patches."""
-    per_image: Annotated[int, between(1, 10**9)] = 64
+    per_image: Annotated[int, COUNT] = 64
     """Random labelled patches of each; neighbouring patches say little new."""
-    per_class: Annotated[int, between(1, 10**9)] = 100
+    per_class: Annotated[int, COUNT] = 100
     """Training images of each class, on average, of a task on images."""
     c: Annotated[float, above(0, up_to=1e6)] = 0.1
     """Inverse L2 strength on standardised features."""

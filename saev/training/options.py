@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from saev.checks import Options, above, between
+from saev.checks import COUNT, Options, above, between
 
 PASSES, REPEATS = 7, 50
 """Over the vectors: usual, and at most."""
@@ -16,7 +16,7 @@ FEWEST, MOST_VECTORS = 1000, 10**8
 class Training(Options, section="trainer"):
     """Options that all members share; those of one SAE are its Architecture's."""
 
-    steps: Annotated[int, between(1, 10**9)] | None = None
+    steps: Annotated[int, COUNT] | None = None
     """Optimiser steps; None: as many as the amount of data asks for, see `for_vectors`."""
     batch_size: Annotated[int, between(1, 2**24)] = 2048
     """Activation vectors per step, over all devices."""
@@ -30,7 +30,7 @@ class Training(Options, section="trainer"):
     """Largest gradient norm of one SAE."""
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     """Of the product that codes are selected by; they themselves are those of fp32 (docs/training.md)."""
-    checkpoint_every: Annotated[int, between(1, 10**9)] = 200
+    checkpoint_every: Annotated[int, COUNT] = 200
     """Steps between resumable checkpoints."""
 
     def for_vectors(self, n_vectors: int) -> "Training":

@@ -39,7 +39,7 @@ def test_every_part_of_the_configuration_is_one(file):
         "saev.data.folder.fingerprint",
         "saev.data.mosaic.Image.open",
         "saev.backbones.weights.torch.load",
-        "saev.backbones.weights.read_state_dict",  # ours, but no part
+        "saev.backbones.weights.read_weights",  # ours, but no part
         "saev.backbones.from_timm.load_into",
         "saev.backbones.from_timm.sys.exit",
         "saev.sae.load_sae",
