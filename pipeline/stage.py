@@ -35,6 +35,7 @@ def stage(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable
             # Left here by SystemExit: Hydra would announce any other exception in lines of its own.
             with one_line_errors(config_name):
                 check_names(cfg)
+                check_layer(cfg, config_name)
                 check_configuration(cfg, config_name)
                 task(cfg)
 
@@ -123,6 +124,16 @@ def check_names(cfg: DictConfig) -> None:
         ):
             raise SaevError(
                 f"conf/{group}/{choice}.yaml: name must be {choice}, as the file is called, got {name!r}"
+            )
+
+
+def check_layer(cfg: DictConfig, config_name: str) -> None:
+    """Raise SaevError if the command line chooses a layer for a stage that is the same for all of them."""
+    if "sae" not in cfg and "layer" in cfg and HydraConfig.initialized():
+        words = [override.lstrip("+") for override in HydraConfig.get().overrides.task]
+        if any(word.startswith("layer=") for word in words):
+            raise SaevError(
+                f"layer is no option of {config_name}, which serves all layers; `layers` are what is recorded"
             )
 
 

@@ -13,6 +13,7 @@ from saev.sae.kernels.rough import BIAS_INPUTS, PRODUCTS, rough_product
 from saev.sae.kernels.scores import Dense
 from saev.sae.kernels.selection import select_batch_topk
 from saev.sae.objective import objective
+from tests.machine.pretend import DEVICE, Factories
 
 N, D, S = 300, 24, 4100
 SEEDS, KINDS = st.integers(0, 99), st.sampled_from(list(PRODUCTS))
@@ -219,6 +220,29 @@ def test_batch_topk_ranks_the_exact_scores():
     rough_pairs = select_batch_topk(Certified(z, W, b, "int8"), 20)
     assert abs(len(dense.latents) - len(rough_pairs.latents)) <= 2
     assert rough_pairs.pre.min().item() == pytest.approx(dense.pre.min().item(), rel=1e-5)
+
+
+def decided_there(device):
+    """What a device finds, and what the CPU does in float32."""
+    z, W, b = example(plain, 0, 1.0)
+    there, here = Certified(z.to(device), W.to(device), b.to(device), "bf16"), Dense(z @ W.T + b)
+    return [
+        (*(found.cpu() for found in (values, pairs.tokens, pairs.latents, pairs.pre)), scores.n)
+        for scores in (there, here)
+        for values, pairs in [(scores.largest(8)[1].sort(1).values, scores.above(here.sample().max() / 2))]
+    ]
+
+
+def test_a_device_decides_as_the_cpu():
+    with Factories():
+        for found, expected in zip(*decided_there(DEVICE), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.gpu
+def test_a_gpu_decides_as_the_cpu():
+    for found, expected in zip(*decided_there("cuda"), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_small_dictionaries_and_other_types_are_not_worth_a_proof():
