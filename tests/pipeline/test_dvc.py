@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 
 ROOT = Path(__file__).parents[2]
 
-# Where and how a stage runs and logs, of no influence on what it writes; and where results go, which dvc.yaml says
-# itself, so that a new stage makes none of the others stale.
+# Where and how a stage runs and logs, of no influence on what it writes; and where results go, which dvc.yaml
+# says itself, so that a new stage makes none of the others stale.
 UNTRACKED_FILES = {"conf/hydra/default.yaml"}
 UNTRACKED_KEYS = {
     "conf/machine/default.yaml": {"accelerator", "devices", "num_nodes", "parallel", "workers"},

@@ -80,6 +80,28 @@ def test_killed_stages_continue_to_the_same_bytes(undisturbed, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stage", "overrides"), [("extract", EXTRACT), ("train", [*TRAIN, "trainer.steps=150"])]
+)
+def test_of_two_runs_at_once_one_does_the_work(stage, overrides, undisturbed, tmp_path):
+    if stage == "train":
+        beginnings(undisturbed, tmp_path)
+    both = [
+        subprocess.Popen(
+            command(stage, *overrides), cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    told = {process.communicate()[1]: process.returncode for process in both}
+    (refused,) = (text for text, code in told.items() if code == 1)
+    assert sorted(told.values()) == [0, 1]
+    assert refused.startswith("error: another run is at work in ") and refused.count("\n") == 1
+    top = {"extract": "data/acts", "train": "data/sae"}[stage]
+    assert digest(tmp_path, top) == digest(undisturbed, top) and digest(tmp_path, top)
+    assert not any((tmp_path / ".scratch").rglob("*.*"))
+
+
+@pytest.mark.slow
 def test_a_dictionary_in_shards_continues_to_the_same_bytes(undisturbed, tmp_path):
     beginnings(undisturbed, tmp_path)
     shards = [
