@@ -98,7 +98,7 @@ def fit(
     fitted = {}
     for name, architecture in architectures.items():
         if (sae := trained.get(name)) is None:
-            sae = new(architecture)  # in fp32: a baseline is to be exactly what it is called
+            sae = new(architecture)
             initialise(sae, tokens, options.window, seed)
         sae.origin = tokens.origin
         fitted[name] = Fitted(sae.eval().requires_grad_(False), curves.get(name, []))

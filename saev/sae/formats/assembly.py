@@ -29,7 +29,7 @@ def assemble(
         b_enc' = b_enc + b_dec W_enc
 
     and where no mean was subtracted before, scale * b_dec becomes the mean, and b_dec 0: the encoder product
-    then sees centred activations, of which bf16 loses less.
+    then sees centred activations, of which a rough one loses less.
 
     Args:
         tensors: W_enc (d, s), b_enc (s,), W_dec (s, d), b_dec (d,), and what the architecture has beside

@@ -26,6 +26,8 @@ CERTIFIED_FROM = 4096
 """Latents; of fewer the float32 product takes no longer than the proof."""
 SPARE = {"bf16": 16, "int8": 32}
 """Candidates beyond k. (Of the embedded study's tokens more than 99 and 95 % are then proven.)"""
+MOST = 1 / 64
+"""Share of the latents that may be candidates of a token; to rank more costs what the rough product saves."""
 FEW = 0.04
 """Share of candidates up to which their scores, one by one, are quicker than all of them."""
 
@@ -56,7 +58,7 @@ class Certified:
     def largest(self, k: int) -> tuple[Int[Tensor, "n k"], Float[Tensor, "n k"]]:
         """See `Scores`."""
         taken = k + SPARE[self.rough]
-        if 16 * taken > self.s:
+        if taken > MOST * self.s:
             return Dense(self.dense()).largest(k)
         product = PRODUCTS[self.rough](self.z_nd, self.W_sd, self.bias_s)
         candidates = self.z_nd.new_empty(self.n, taken, dtype=torch.int64)
