@@ -90,7 +90,7 @@ def uncertainty(z, W, b):
 
 @pytest.mark.parametrize("make", MISLEADING)
 @given(
-    seed=st.integers(0, 99), kind=st.sampled_from(list(PRODUCTS)), k=st.integers(1, 32), bias=st.floats(0, 9)
+    seed=st.integers(0, 99), kind=st.sampled_from(list(PRODUCTS)), k=st.integers(1, 40), bias=st.floats(0, 9)
 )
 @settings(max_examples=6, deadline=None)
 def test_the_largest_are_those_of_float64(make, seed, kind, k, bias):
@@ -147,29 +147,18 @@ def test_a_uniform_dither_makes_errors_of_the_promised_size():
     z, W, b = torch.randn(4, D, generator=generator), torch.randn(8, D, generator=generator), torch.randn(8)
     errors, sigmas = [], []
     with pytest.MonkeyPatch.context() as patched:
-        draws = iter(range(400))
-        seeded = torch.Generator.manual_seed
-        patched.setattr(rough.torch, "Generator", lambda: Seeds(next(draws), seeded))
-        for _ in range(400):
+        dither = rough._dither
+        for seed in range(400):
+            patched.setattr(rough, "_dither", lambda n, seed=seed: dither(n, seed))
             product = PRODUCTS["int8"](z, W, b)
             ((_, p),) = product.chunks()
             unit, shift, error, _ = product.bounds
             errors.append(z @ W.T + b - (p * unit[:, None] + shift[:, None]))
-            sigmas.append((error - unit) / rough.DEVIATIONS)
+            sigmas.append(error / rough.DEVIATIONS)  # and hardly more
     errors, sigma = torch.stack(errors), torch.stack(sigmas).mean(0)[:, None]
     assert errors.mean(0).abs().max() < 0.3 * sigma.min()  # unbiased: 400 draws leave a twentieth
     assert (errors.std(0) < 1.1 * sigma).all() and (errors.std(0) > 0.4 * sigma).all()
     assert (errors.abs() < 6 * sigma).all()
-
-
-class Seeds:
-    """A generator of another seed than it is given."""
-
-    def __init__(self, seed, seeded):
-        self.seed, self.seeded = seed, seeded
-
-    def manual_seed(self, _):
-        return self.seeded(torch._C.Generator(), self.seed)
 
 
 @pytest.mark.parametrize("d", [1, 224, 1200])

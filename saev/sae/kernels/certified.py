@@ -24,8 +24,8 @@ from saev.sae.kernels.sparse import Pairs, inner_products, to_offsets
 
 CERTIFIED_FROM = 4096
 """Latents; of fewer the float32 product takes no longer than the proof."""
-SPARE = {"bf16": 16, "int8": 32}
-"""Candidates beyond k. (Of the embedded study's tokens more than 99 and 95 % are then proven.)"""
+SPARE = {"bf16": 16, "int8": 24}
+"""Candidates beyond k. (Of the embedded study's tokens more than 99 % are then proven.)"""
 MOST = 1 / 64
 """Share of the latents that may be candidates of a token; to rank more costs what the rough product saves."""
 FEW = 0.04
