@@ -26,7 +26,7 @@ def read_weights(path: str) -> dict[str, Tensor]:
         SaevError: no such file, a damaged one, one of more than tensors, or values that are not finite.
     """
     if not Path(path).is_file():
-        raise SaevError(f"{path}: no such weights file")
+        raise SaevError(f"{path}: no such weights file; backbone.checkpoint must name one, got {path!r}")
     try:
         if path.endswith(".safetensors"):
             from safetensors.torch import load_file
