@@ -4,15 +4,14 @@ python -m benchmarks.certified [--latents 8192] [--steps 150]   prints one JSON 
 
 The tokens are 100,000 of the embedded study's (its activations must be recorded: `make study`), the SAEs one
 of each architecture, trained on its training tokens. Per architecture: the share of tokens with the same
-active latents, the largest difference between codes over the largest code, the share of tokens that `largest`
-did again in float32, and the time of both, tokens/s. Where two ways of float32 disagree at a tie (float64
+active latents, the largest difference between codes over the largest code, and the share of tokens that
+`largest` did again in float32. Where two ways of float32 disagree at a tie (float64
 tells: the margin is below 10^-5 of the largest code), neither is wrong; `ties` is the share of such tokens.
 """
 
 import argparse
 import json
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -43,13 +42,11 @@ def tokens_to_read() -> torch.Tensor:
 
 def compared(sae: SAE, x_nd: torch.Tensor) -> dict[str, float]:
     same = ties = unproven = 0
-    worst, seconds = 0.0, {"fp32": 0.0, "auto": 0.0}
+    worst = 0.0
     for batch in x_nd.split(BATCH):
         codes = {}
-        for sae.precision in seconds:
-            began = time.perf_counter()
+        for sae.precision in ("fp32", "auto"):
             codes[sae.precision] = sae.codes(batch)
-            seconds[sae.precision] += time.perf_counter() - began
         fp32, auto = (found.dense(sae.s) for found in codes.values())
         alike = ((fp32 > 0) == (auto > 0)).all(1)
         largest = fp32.amax().item()
@@ -68,7 +65,6 @@ def compared(sae: SAE, x_nd: torch.Tensor) -> dict[str, float]:
         "ties": ties / n,
         "worst": float(f"{worst:.1e}"),
         "unproven": unproven / n,
-        **{f"{name}_tokens_per_s": round(n / took) for name, took in seconds.items()},
     }
 
 
