@@ -5,9 +5,12 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import chdir
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
 from importlib import import_module
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,6 +42,29 @@ def write_grid(cwd: Path, **changes: list) -> None:
     grid = {"data": ["mosaic"], "backbones": ["timm"], "layers": [4], "saes": ["topk"]} | changes
     (cwd / "conf").mkdir(exist_ok=True)
     (cwd / "conf" / "study.yaml").write_text(json.dumps({"study": grid}))
+
+
+def finish(cwd: Path) -> Path:
+    """Run every stage, and the report, within this process."""
+    write_grid(cwd)
+    for stage, overrides in STAGES.items():
+        here(cwd, stage, *overrides)
+    here(cwd, "report")
+    return cwd
+
+
+@contextmanager
+def disk(path: Path, size: str) -> Iterator[Path]:
+    """A new directory on a file system of its own, of so many bytes. Needs the right to mount, which CI's
+    root has; the test is skipped where it is missing."""
+    path.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a file system here: {mounted.stderr.strip()}")
+    yield path
+    subprocess.run(["umount", str(path)], check=True)
 
 
 def succeed(cwd: Path, stage: str, *overrides: str, **options) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.pipeline.study import STAGES, digest, here, write_grid
+from tests.pipeline.study import STAGES, digest, finish, here
 from tests.tally import tally
 
 READERS = {
@@ -24,12 +24,7 @@ CASES = 80
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Path:
-    cwd = tmp_path_factory.mktemp("whole")
-    write_grid(cwd)
-    for stage, overrides in STAGES.items():
-        here(cwd, stage, *overrides)
-    here(cwd, "report")
-    return cwd
+    return finish(tmp_path_factory.mktemp("whole"))
 
 
 def ways(content: bytes, rng: np.random.Generator):

@@ -10,7 +10,7 @@ import pytest
 import zarr
 from PIL import Image
 
-from tests.pipeline.study import LAYER, TINY, run
+from tests.pipeline.study import LAYER, TINY, disk, run
 
 SMALL_SAE = ["sae.d_sae=64", "sae.k=4", "sae.prefixes=[]", "trainer.steps=5", "trainer.batch_size=64"]
 
@@ -166,18 +166,9 @@ def test_stages_in_the_wrong_order(tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A directory on a file system of 100 kB. Needs the right to mount, which CI's root has."""
-    import subprocess
-
-    path = tmp_path / "disk"
-    path.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(path)], capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small file system here: {mounted.stderr.strip()}")
-    yield path
-    subprocess.run(["umount", str(path)], check=True)
+    """A directory on a file system of 100 kB."""
+    with disk(tmp_path / "disk", "100k") as path:
+        yield path
 
 
 def test_full_disk(small_disk):

@@ -2,12 +2,11 @@
 
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.pipeline.study import STAGES, digest, here, run, write_grid
+from tests.pipeline.study import STAGES, digest, disk, finish, run
 
 PARTS = {**STAGES, "report": []}
 TOPS = ("data", "results", "report")
@@ -15,25 +14,13 @@ TOPS = ("data", "results", "report")
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
-    cwd = tmp_path_factory.mktemp("finished")
-    write_grid(cwd)
-    for stage, overrides in PARTS.items():
-        here(cwd, stage, *overrides)
-    return cwd
+    return finish(tmp_path_factory.mktemp("finished"))
 
 
-@pytest.fixture
-def disk(tmp_path):
-    """A directory on a file system of its own. Needs the right to mount, which CI's root has."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64M", "tmpfs", str(path)], capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a file system here: {mounted.stderr.strip()}")
-    yield path
-    subprocess.run(["umount", str(path)], check=True)
+@pytest.fixture(name="disk")
+def own_disk(tmp_path):
+    with disk(tmp_path / "disk", "64M") as path:
+        yield path
 
 
 def fill(disk: Path, but: int) -> Path:
