@@ -19,7 +19,8 @@ study: $(READY)
 	@echo "The report: $$PWD/report/index.html"
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	@# By files, which share what they have recorded and trained; a worker takes one thread and up to 2 GB.
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
