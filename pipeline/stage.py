@@ -103,12 +103,15 @@ def compose_again(config_name: str, **choices: str) -> DictConfig:
     )
 
 
+def typed() -> list[str]:
+    """The keys that the command line gives."""
+    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    return [override.lstrip("+").partition("=")[0] for override in overrides]
+
+
 def given(group: str) -> list[str]:
-    """The keys of a group that the command line gives."""
-    if not HydraConfig.initialized():
-        return []
-    keys = [override.lstrip("+").partition("=")[0] for override in HydraConfig.get().overrides.task]
-    return [key.removeprefix(f"{group}.") for key in keys if key.startswith(f"{group}.")]
+    """Those of a group, without its name."""
+    return [key.removeprefix(f"{group}.") for key in typed() if key.startswith(f"{group}.")]
 
 
 def check_names(cfg: DictConfig) -> None:
@@ -116,12 +119,9 @@ def check_names(cfg: DictConfig) -> None:
     taken for another cell's. A name given on the command line is meant."""
     if not HydraConfig.initialized():
         return
-    given = HydraConfig.get().overrides.task
     for group, choice in HydraConfig.get().runtime.choices.items():
         name = cfg[group].get("name", choice) if group in NAMED and group in cfg else choice
-        if name != choice and not any(
-            override.lstrip("+").startswith(f"{group}.name=") for override in given
-        ):
+        if name != choice and "name" not in given(group):
             raise SaevError(
                 f"conf/{group}/{choice}.yaml: name must be {choice}, as the file is called, got {name!r}"
             )
@@ -129,12 +129,10 @@ def check_names(cfg: DictConfig) -> None:
 
 def check_layer(cfg: DictConfig, config_name: str) -> None:
     """Raise SaevError if the command line chooses a layer for a stage that is the same for all of them."""
-    if "sae" not in cfg and "layer" in cfg and HydraConfig.initialized():
-        words = [override.lstrip("+") for override in HydraConfig.get().overrides.task]
-        if any(word.startswith("layer=") for word in words):
-            raise SaevError(
-                f"layer is no option of {config_name}, which serves all layers; `layers` are what is recorded"
-            )
+    if "sae" not in cfg and "layer" in cfg and "layer" in typed():
+        raise SaevError(
+            f"layer is no option of {config_name}, which serves all layers; `layers` are what is recorded"
+        )
 
 
 @contextmanager

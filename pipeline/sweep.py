@@ -54,11 +54,12 @@ def expand(words: list[str], folder: Path) -> Iterator[tuple[str, dict]]:
         chosen = list(override.sweep_iterator()) if override.is_sweep_override() else [override.value()]
         if key == "sae":
             bases = chosen
-        elif key.startswith("sae."):
+        elif key.startswith("sae.") and key != "sae.name":
             values[key.removeprefix("sae.")] = chosen
         else:
             raise SaevError(
-                f"a sweep is over sae and sae.<option>, got {key}; conf/study.yaml lists the rest"
+                f"a sweep is over sae and sae.<option>, got {key}; conf/study.yaml lists the rest, "
+                "and names come of the values"
             )
     for base in bases:
         file = folder / f"{base}.yaml"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, ListConfig
 
 from pipeline.cell import Cell, grid
-from pipeline.stage import compose_again, plain, read, stage
+from pipeline.stage import compose_again, given, plain, read, stage
 from saev.checks import check_seed
 from saev.errors import SaevError
 from saev.files import fingerprint, read_json
@@ -32,6 +32,7 @@ def main(cfg: DictConfig) -> None:
     from saev.training import Training
 
     cell, options, seed = Cell(cfg), read(Training, cfg.trainer), check_seed(cfg.seed)
+    tell_unused(cell)
     working = scratch_place("train", identity(cell))
     if not distributed.is_first():
         return train(cell, options, seed, working)  # what follows is the first process's work
@@ -44,6 +45,19 @@ def main(cfg: DictConfig) -> None:
         copy(working / "finished" / "sae", folder.path)
         write_json(results.path / "curve.json", read_json(working / "finished" / "curve.json"))
     say(f"train: {cfg.sae.name} in {cfg.sae_dir}")
+
+
+def tell_unused(cell: Cell) -> None:
+    """Say it if the command line tells how to train what is fitted at once. Only said: the same line may be
+    typed for several SAEs, of which others are trained."""
+    from saev.machine.progress import say
+    from saev.sae import Trained
+
+    keys = sorted(set(given("trainer")) - {"window"})  # which its sample is drawn through
+    if keys and not isinstance(cell.architecture, Trained):
+        say(
+            f"train: {cell.cfg.sae.name} takes no steps; trainer.{', trainer.'.join(keys)} make no difference"
+        )
 
 
 def train(cell: Cell, options: "Training", seed: int, working: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.study import STAGES, digest, disk, finish, run
+from tests.tally import tally
 
 PARTS = {**STAGES, "report": []}
 TOPS = ("data", "results", "report")
@@ -53,3 +54,4 @@ def test_a_full_disk_ends_a_stage_in_one_line(stage, finished, disk):
     assert run(disk, stage, *PARTS[stage]).returncode == 0
     assert digest(disk, *TOPS) == expected
     assert not any(path.is_file() for path in disk.glob(".scratch/**/*"))
+    tally(f"a full disk under {stage}", {"one line, nothing lost, and the same bytes afterwards": 1})

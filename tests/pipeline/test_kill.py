@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.pipeline.study import LAYER, TINY, beginnings, command, digest, environment, run
+from tests.tally import tally
 
 TRAIN = [
     *TINY,
@@ -99,6 +100,7 @@ def test_of_two_runs_at_once_one_does_the_work(stage, overrides, undisturbed, tm
     top = {"extract": "data/acts", "train": "data/sae"}[stage]
     assert digest(tmp_path, top) == digest(undisturbed, top) and digest(tmp_path, top)
     assert not any((tmp_path / ".scratch").rglob("*.*"))
+    tally(f"two runs of {stage} at once", {"one works, one says so in a line": 1})
 
 
 @pytest.mark.slow
