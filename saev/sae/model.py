@@ -14,7 +14,7 @@ from saev.files import digest
 from saev.sae.kernels.certified import scores
 from saev.sae.kernels.rough import rough_product
 from saev.sae.kernels.scores import Scores
-from saev.sae.kernels.sparse import Codes, Pairs, bag, to_offsets
+from saev.sae.kernels.sparse import Codes, Pairs, bag, offsets_of
 
 
 class SAE(nn.Module):
@@ -225,8 +225,7 @@ class Architecture(Options, section="sae"):
         pairs = self.select(sae, scores)
         values = self.values(sae, pairs.pre, pairs.latents)
         fires = values > 0
-        n_active = torch.bincount(pairs.tokens[fires], minlength=pairs.n)
-        return Codes(values[fires], pairs.latents[fires], to_offsets(n_active))
+        return Codes(values[fires], pairs.latents[fires], offsets_of(pairs.tokens[fires], pairs.n))
 
     def project(self, sae: SAE) -> None:
         """After an optimiser step bring the parameters back to where they may be."""

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from saev.sae.kernels.rough import PRODUCTS, Rough
 from saev.sae.kernels.scores import Dense, Scores, largest, true_pairs
-from saev.sae.kernels.sparse import Pairs, inner_products, to_offsets
+from saev.sae.kernels.sparse import Pairs, inner_products, offsets_of
 
 CERTIFIED_FROM = 8192
 """Latents; of fewer the float32 product takes no longer than the proof."""
@@ -91,9 +91,9 @@ class Certified:
             tokens.append(of_chunk + rows.start)
             latents.append(found)
         tokens, latents = torch.cat(tokens), torch.cat(latents)
-        exact = self._exact(latents, to_offsets(torch.bincount(tokens, minlength=self.n)))
+        exact = self._exact(latents, offsets_of(tokens, self.n))
         kept = exact > threshold[latents]
-        offsets = to_offsets(torch.bincount(tokens[kept], minlength=self.n))
+        offsets = offsets_of(tokens[kept], self.n)
         return Pairs(latents[kept], offsets, self.n, self.s, exact[kept])
 
     def part(self, tokens: Tensor | slice, latents: Tensor | slice) -> Scores:

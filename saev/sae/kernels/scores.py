@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from saev.sae.kernels.sparse import Pairs, to_offsets
+from saev.sae.kernels.sparse import Pairs, offsets_of
 
 GROUPED_FROM = 1024
 """Shorter rows take torch.topk less than finding their groups."""
@@ -63,7 +63,7 @@ class Dense:
     def above(self, threshold: Float[Tensor, "..."] | float) -> Pairs:
         """See `Scores`."""
         tokens, latents = true_pairs(self.pre_ns > threshold)
-        offsets = to_offsets(torch.bincount(tokens, minlength=self.n))
+        offsets = offsets_of(tokens, self.n)
         return Pairs(latents, offsets, self.n, self.s, self.pre_ns[tokens, latents])
 
     def part(self, tokens: Tensor | slice, latents: Tensor | slice) -> "Dense":

@@ -5,7 +5,7 @@ import torch
 from saev.machine import distributed
 from saev.sae.kernels.scores import Scores
 from saev.sae.kernels.shards import beside_shards
-from saev.sae.kernels.sparse import Pairs, to_offsets
+from saev.sae.kernels.sparse import Pairs, offsets_of, to_offsets
 
 
 def select_topk(scores: Scores, k: int, shards: int = 1) -> Pairs:
@@ -69,5 +69,5 @@ def group_by_prefix(pairs: Pairs, widths: tuple[int, ...]) -> Pairs:
     latents = pairs.latents[order]
     boundaries = torch.tensor(widths[:-1], device=latents.device)
     bags = tokens * groups + torch.bucketize(latents, boundaries, right=True)
-    offsets = to_offsets(torch.bincount(bags, minlength=pairs.n * groups))
+    offsets = offsets_of(bags, pairs.n * groups)
     return Pairs(latents, offsets, pairs.n, pairs.s, pairs.pre[order])

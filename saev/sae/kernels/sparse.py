@@ -50,6 +50,11 @@ def to_offsets(counts: Int[Tensor, " n"]) -> Int[Tensor, " n_plus_1"]:
     return F.pad(counts.cumsum(0), (1, 0))
 
 
+def offsets_of(owners_m: Int[Tensor, " m"], n: int) -> Int[Tensor, " n_plus_1"]:
+    """The offsets of n bags, from the bag that each pair belongs to."""
+    return to_offsets(torch.bincount(owners_m, minlength=n))
+
+
 class Pairs:
     """m pairs (token, latent) that take part in a step, bag by bag.
 
@@ -87,7 +92,7 @@ class Pairs:
 
         Stable, so that each latent sums its tokens in a fixed order: training is deterministic to the bit.
         """
-        starts = to_offsets(torch.bincount(self.latents, minlength=self.s))
+        starts = offsets_of(self.latents, self.s)
         return self.latents.argsort(stable=True), starts
 
 
@@ -129,8 +134,10 @@ class _EncoderProduct(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad_pre):
         (z, W_enc, b_dec), pairs = ctx.saved_tensors, ctx.pairs
-        order, fires = pairs.by_latent
-        grad_W_enc = bag(pairs.tokens[order], fires, grad_pre[order], z - b_dec).t()
+        grad_W_enc = None
+        if ctx.needs_input_grad[1]:
+            order, fires = pairs.by_latent
+            grad_W_enc = bag(pairs.tokens[order], fires, grad_pre[order], z - b_dec).t()
         grad_b_enc = grad_pre.new_zeros(pairs.s).index_add_(0, pairs.latents, grad_pre)
         # Of b_dec only the subtraction from the encoder's input passes here.
         return None, grad_W_enc, grad_b_enc, -(W_enc @ grad_b_enc), None
