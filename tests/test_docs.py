@@ -146,7 +146,7 @@ def test_the_performance_page_quotes_the_committed_benchmarks():
     page = (DOCS / "performance.md").read_text()
     found = {
         name: json.loads((DOCS.parent / f"benchmarks/results/{name}.json").read_text())
-        for name in ("stages", "certified", "extraction")
+        for name in ("stages", "certified", "extraction", "codes")
     }
     stages = dict(found["stages"]["stages"])
     total = stages.pop("total")["seconds"]
@@ -160,6 +160,9 @@ def test_the_performance_page_quotes_the_committed_benchmarks():
         row = f"| {name} | {run['same']:.3%} | {run['ties']:.3%} | {run['worst']:.0e} | {again} |"
         assert row in page
     assert f"gives {found['extraction']['decoded_over_bare']:.2f} of the images/s" in page
+    codes = found["codes"]["results"]
+    assert f"{codes['tokens']:,} tokens (TopK, k 32, {codes['latents']:,} latents" in page
+    assert f"at {codes['written_per_s']:,} tokens/s, {codes['share']:.2f} of the" in page
 
 
 def test_the_table_of_reliability_is_what_the_tests_found():
