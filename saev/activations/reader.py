@@ -10,7 +10,7 @@ import zarr
 from saev.activations.chunks import check_place, checksum, chunk_file, read_chunk
 from saev.activations.origin import Origin
 from saev.activations.schema import find_array, open_group
-from saev.data.sample import IGNORE
+from saev.data.sample import IGNORE, NO_CLUSTER
 from saev.errors import SaevError, first_line
 
 
@@ -117,6 +117,25 @@ class Reader:
     def image_labels(self) -> np.ndarray:
         """(n_images,) uint16, 65535 = unknown."""
         return self._labels("labels/image")
+
+    def concepts(self) -> np.ndarray:
+        """(n_images, units, concepts) int8, see `saev.data.sample.Regions`; empty if none are described."""
+        if not self.attrs["concepts"]:
+            return np.zeros((self.n_images, 0, 0), np.int8)
+        values = self._read("labels/concepts")
+        if wrong := int((abs(values) > 1).sum()):
+            raise self._damaged("labels/concepts", f"{wrong} values are none of 1, 0, -1")
+        return values
+
+    def cluster(self) -> np.ndarray:
+        """(n_images, units) uint32, an index into the attribute `clusters`, 2^32 - 1 of none; empty if none
+        are described."""
+        if not self.attrs["described"]:
+            return np.zeros((self.n_images, 0), np.uint32)
+        values, n = self._read("labels/cluster"), len(self.attrs["clusters"])
+        if (wrong := values[(values >= n) & (values != NO_CLUSTER)]).size:
+            raise self._damaged("labels/cluster", f"cluster {wrong[0]} of {n}")
+        return values
 
     def mean(self, layer: int, kind: str) -> np.ndarray:
         """(d,) float64 mean vector of the tokens of one kind, see `normalisation.statistics`."""

@@ -21,7 +21,7 @@ from saev.activations.schema import FILES, arrays
 from saev.activations.store import Store
 from saev.backbones.backbone import Backbone
 from saev.data.preprocess import Item, Prepared
-from saev.data.sample import IGNORE, ImageDataset
+from saev.data.sample import IGNORE, NO_CLUSTER, ImageDataset
 from saev.errors import SaevError
 from saev.files import os_error
 from saev.machine import Machine, distributed
@@ -108,10 +108,13 @@ def _record_chunks(backbone: Backbone, images: ImageDataset, group: zarr.Group, 
                 "labels/patch": item.patch_labels,
                 "labels/image": item.label,
                 "labels/present": item.present,
+                "labels/concepts": item.concepts,
+                "labels/cluster": item.cluster,
             }
+            labels = {key: labels[key] for key in labels.keys() & targets.keys()}
             for layer, x_btd in acts.items():
                 _check_range(x_btd, layer, chunk, images)
-            _check_labels(labels, len(attrs["classes"]), chunk, images)
+            _check_labels(labels, attrs, chunk, images)
             values = _values(acts, labels)
             if pending is not None:
                 pending.result()
@@ -180,16 +183,18 @@ def _check_range(x_btd: Tensor, layer: int, chunk: range, images: ImageDataset) 
         raise SaevError(f"layer {layer}, image {i} ({images.name(i)}): an activation {what}")
 
 
-def _check_labels(labels: dict[str, Tensor], n_classes: int, chunk: range, images: ImageDataset) -> None:
-    """Raise SaevError if a label names no class: it would be found hours later, or not at all."""
-    for key in ("labels/image", "labels/patch"):
+def _check_labels(labels: dict[str, Tensor], attrs: dict, chunk: range, images: ImageDataset) -> None:
+    """Raise SaevError if a label names no class or cluster: it would be found hours later, or not at all."""
+    named = {"labels/image": ("classes", IGNORE), "labels/patch": ("classes", IGNORE)}
+    named |= {"labels/cluster": ("clusters", NO_CLUSTER)} if attrs["described"] else {}
+    for key, (names, unknown) in named.items():
         of_image = labels[key].numpy().reshape(len(chunk), -1)
-        wrong = (of_image >= n_classes) & (of_image != IGNORE)
+        wrong = (of_image >= len(attrs[names])) & (of_image != unknown)
         if wrong.any():
             b = int(wrong.any(1).argmax())
             name, label = images.name(chunk[b]), of_image[b][wrong[b]][0]
             raise SaevError(
-                f"image {chunk[b]} ({name}): label {label}, but the data have {n_classes} classes"
+                f"image {chunk[b]} ({name}): label {label}, but the data have {len(attrs[names])} {names}"
             )
 
 

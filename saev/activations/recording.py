@@ -57,6 +57,7 @@ def identity(backbone: Backbone, images: ImageDataset, options: Recording, machi
         raise SaevError(f"data: there are no images to record in {options.split or 'this split'}")
     if not options.layers:
         raise SaevError("layers must name at least one block of the backbone")
+    described = getattr(images, "described", None)
     if len(images.classes) > IGNORE:
         raise SaevError(f"data: {len(images.classes)} classes, at most {IGNORE} fit the labels")
     attrs = {
@@ -77,6 +78,9 @@ def identity(backbone: Backbone, images: ImageDataset, options: Recording, machi
         "data": images.fingerprint,
         "n_images": len(images),
         "classes": list(images.classes),
+        "described": described,
+        "concepts": list(images.concepts) if described else [],
+        "clusters": list(images.clusters) if described else [],
         **asdict(options),
         "layers": sorted({backbone.layer_index(layer) for layer in options.layers}),
         "chunk": min(options.chunk, len(images)),

@@ -5,14 +5,20 @@
     labels/image               uint16  (n_images,)                         65535 = unknown
     labels/patch               uint16  (n_images, rows * columns)          65535 = ignore
     labels/present             bool    (n_images,)                         false: it could not be decoded
+    labels/concepts            int8    (n_images, units, concepts)         1 shown, 0 not, -1 nobody knows
+    labels/cluster             uint32  (n_images, units)                   2^32 - 1 = of none
     stats/<layer>/<kind>/mean  float64 (d,)
     checksums/<array>          uint32  (chunks,)  of acts, norms and labels: the CRC32C of the chunk in each
                                                   place, which tells exchanged chunks apart
     attributes                 what is recorded: schema, backbone, weights, geometry, preprocess, n_blocks,
                                d, layers, grid, spans, backbone_tokens, dtype, computed, data, split,
-                               n_images, classes, purity, corrupt, chunk, batch_size; at the end stats
+                               n_images, classes, described, concepts, clusters, purity, corrupt, chunk,
+                               batch_size; at the end stats
                                (scalars per layer and kind) and missing (names of the images not present);
                                last complete
+
+Of data that are `described` by patches or by images (else null), units are the patches, or one, the image;
+`concepts` and `clusters` are the names. What is not described, or has no concepts, lacks those arrays.
 
 `spans` gives the range of each kind of token along the token axis: cls, register, patch, meanpool.
 The activations of an image that is not present are NaN, so that nobody averages over them
@@ -30,10 +36,10 @@ from pathlib import Path
 import zarr
 
 from saev.activations.origin import shortened
-from saev.data.sample import IGNORE
+from saev.data.sample import IGNORE, NO_CLUSTER, UNKNOWN
 from saev.errors import SaevError, first_line
 
-SCHEMA = 4
+SCHEMA = 5
 KINDS = ("cls", "register", "patch", "meanpool")
 DTYPES = ("float16", "float32")
 _ARRAYS = "(acts|norms|labels|stats|checksums)"
@@ -48,6 +54,12 @@ FILES = {
 def arrays(attrs: dict) -> dict[str, tuple[str, tuple[int, ...], object]]:
     """(dtype, shape, value where a chunk is missing) of every per-image array, from a store's attributes."""
     n, d, layers = attrs["n_images"], attrs["d"], attrs["layers"]
+    described = {}
+    if attrs["described"]:
+        u = math.prod(attrs["grid"]) if attrs["described"] == "patches" else 1
+        described["labels/cluster"] = ("uint32", (n, u), NO_CLUSTER)
+        if c := len(attrs["concepts"]):
+            described["labels/concepts"] = ("int8", (n, u, c), UNKNOWN)
     t, p = max(last for _, last in attrs["spans"].values()), attrs["grid"][0] * attrs["grid"][1]
     return {
         **{f"acts/{layer}": (attrs["dtype"], (n, t, d), math.nan) for layer in layers},
@@ -55,6 +67,7 @@ def arrays(attrs: dict) -> dict[str, tuple[str, tuple[int, ...], object]]:
         "labels/patch": ("uint16", (n, p), IGNORE),
         "labels/image": ("uint16", (n,), IGNORE),
         "labels/present": ("bool", (n,), False),
+        **described,
     }
 
 
@@ -167,6 +180,9 @@ _RIGHT: dict[str, Callable[[object, dict], bool]] = {
     "grid": _is_grid,
     "spans": _are_spans,
     "classes": _are_names,
+    "described": lambda value, _: value in (None, "patches", "images"),
+    "concepts": _are_names,
+    "clusters": _are_names,
     "stats": _are_stats,
 }
 """Whether the value of an attribute is one; those named earlier are right already."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from saev.data.decode import CorruptImage
 from saev.data.patch_labels import majority_labels
-from saev.data.sample import IGNORE, ImageDataset
+from saev.data.sample import IGNORE, NO_CLUSTER, UNKNOWN, ImageDataset, Regions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +101,10 @@ class Item(NamedTuple):
     label: np.uint16
     present: np.bool
     """False in place of an image that cannot be decoded."""
+    concepts: np.ndarray
+    """(u, c) int8, u of the patches or, u = 1, of the image: see `saev.data.sample.Regions`."""
+    cluster: np.ndarray
+    """(u,) uint32."""
 
 
 class Prepared(torch.utils.data.Dataset):
@@ -132,14 +136,42 @@ class Prepared(torch.utils.data.Dataset):
     def __getitem__(self, i: int) -> Item:
         n_patches = self.grid[0] * self.grid[1]
         try:
-            image, label, pixel_labels = self.images[i]
+            image, label, pixel_labels, regions = self.images[i]
         except CorruptImage:
             if not self.corrupt_ok:
                 raise
-            black = np.zeros((*self.preprocess.size, 3), np.uint8)
-            return Item(black, np.full(n_patches, IGNORE, np.uint16), np.uint16(IGNORE), np.False_)
+            black, labels = (
+                np.zeros((*self.preprocess.size, 3), np.uint8),
+                np.full(n_patches, IGNORE, np.uint16),
+            )
+            return Item(black, labels, np.uint16(IGNORE), np.False_, *self._described(None))
         if pixel_labels is None:
             labels = np.full(n_patches, label, np.uint16)
         else:
-            labels = majority_labels(self.preprocess.crop_labels(pixel_labels), self.grid, self.purity)
-        return Item(self.preprocess.crop(image), labels, np.uint16(label), np.True_)
+            labels = self._of_patches(pixel_labels)
+        seen = self.preprocess.crop(image)
+        return Item(seen, labels, np.uint16(label), np.True_, *self._described(regions))
+
+    def _of_patches(self, pixel_labels: np.ndarray) -> np.ndarray:
+        return majority_labels(self.preprocess.crop_labels(pixel_labels), self.grid, self.purity)
+
+    def _described(self, regions: Regions | None) -> tuple[np.ndarray, np.ndarray]:
+        """(u, c) concepts and (u,) clusters; all unknown where there is no image."""
+        units, n_concepts = described_units(self.images, self.grid)
+        concepts_uc = np.full((units, n_concepts), UNKNOWN, np.int8)
+        cluster_u = np.full(units, NO_CLUSTER, np.uint32)
+        if units and regions is not None:
+            of_unit = np.zeros(1, int) if regions.of_pixel is None else self._of_patches(regions.of_pixel)
+            pure = of_unit != IGNORE
+            concepts_uc[pure] = regions.concepts_rc[of_unit[pure]]
+            cluster_u[pure] = regions.cluster_r[of_unit[pure]]
+        return concepts_uc, cluster_u
+
+
+def described_units(images: ImageDataset, grid: tuple[int, int]) -> tuple[int, int]:
+    """(u, c): of how many units of each image how many concepts are told; (0, 0) of a source that tells
+    none."""
+    described = getattr(images, "described", None)
+    if described is None:
+        return 0, 0
+    return grid[0] * grid[1] if described == "patches" else 1, len(images.concepts)

@@ -1,11 +1,26 @@
 """What every image source provides."""
 
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
 IGNORE = 65535
 """The label of an image, pixel or patch that counts in no statistic. (uint16: iNat2021 has 10,000.)"""
+UNKNOWN = -1
+"""Of a concept: nobody knows whether it shows."""
+NO_CLUSTER = 2**32 - 1
+"""Of a patch that shows several regions, or an image that is not there."""
+
+
+class Regions(NamedTuple):
+    """What else is known of r regions of an image, which together are all of it."""
+
+    concepts_rc: np.ndarray
+    """(r, c) int8: 1 where the region shows a concept of the data set, 0 where not, -1 where nobody knows."""
+    cluster_r: np.ndarray
+    """(r,) uint32: the independent thing that each is of, an index into the data set's `clusters`."""
+    of_pixel: np.ndarray | None = None
+    """(h, w) uint16: the region of every pixel. None: there is one, the whole image."""
 
 
 class Sample(NamedTuple):
@@ -18,6 +33,8 @@ class Sample(NamedTuple):
     pixel_labels: np.ndarray | None = None
     """(h, w) uint16 class index of every pixel, IGNORE where unknown. None: every pixel carries the image's
     label; labels as weak as that let probes and interventions run on images without segmentations."""
+    regions: Regions | None = None
+    """None: of a source that is not `Described`."""
 
 
 class ImageDataset(Protocol):
@@ -37,3 +54,14 @@ class ImageDataset(Protocol):
     def name(self, i: int) -> str:
         """Where image i comes from: a path, or a source and a row."""
         ...
+
+
+class Described(ImageDataset, Protocol):
+    """A source that knows more of its images than a class: every sample has `regions`."""
+
+    described: Literal["patches", "images"]
+    """Whether it knows it of regions within an image, or of whole images."""
+    concepts: tuple[str, ...]
+    """Names of properties of which a region may show any number."""
+    clusters: tuple[str, ...]
+    """Names of the independent things that regions are of (a patient, a site, a photograph)."""

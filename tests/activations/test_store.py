@@ -42,9 +42,9 @@ def test_refuses_what_is_not_a_complete_store_of_this_schema(copy, tmp_path):
     with pytest.raises(SaevError, match="no activation store there"):
         Store(tmp_path)
     set_attributes(copy, schema=99)
-    with pytest.raises(SaevError, match="schema is 99, this version reads 4"):
+    with pytest.raises(SaevError, match="schema is 99, this version reads 5"):
         Store(copy)
-    set_attributes(copy, schema=4, complete=None)
+    set_attributes(copy, schema=5, complete=None)
     with pytest.raises(SaevError, match="incomplete .*; run the extract stage to finish it"):
         Store(copy)
     (copy / "zarr.json").write_text("{")

@@ -53,7 +53,7 @@ def test_labels_stay_on_their_pixels(ade, size, crop_share):
     grid = (size[0] // 4, size[1] // 4)
     prepared = Prepared(images, preprocess, grid, purity=0.9)
     for i in range(3):
-        pixels, patch_labels, _, present = prepared[i]
+        pixels, patch_labels, _, present, *_ = prepared[i]
         seen = preprocess.crop_labels(images[i].pixel_labels)
         row = pixels[..., 0].astype(float)
         inside = np.abs(row % 10 - 4.5) < 3  # JPEG and interpolation move a row by less than 2

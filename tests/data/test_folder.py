@@ -189,7 +189,7 @@ def test_a_missing_image_keeps_its_place(tmp_path):
     with pytest.raises(CorruptImage, match=r"train/a/1\.png: cannot be decoded"):
         Prepared(images, preprocess, (2, 2), purity=0.9)[1]
     prepared = Prepared(images, preprocess, (2, 2), purity=0.9, corrupt_ok=True)
-    pixels, patch_labels, label, present = prepared[1]
+    pixels, patch_labels, label, present, *_ = prepared[1]
     assert not present and label == IGNORE and (patch_labels == IGNORE).all() and not pixels.any()
     assert prepared[2][0].mean() == 100 and prepared[2][3]
     assert torch.utils.data.default_collate([prepared[0][0], prepared[2][0]]).shape == (2, 16, 16, 3)
