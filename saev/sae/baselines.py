@@ -11,7 +11,7 @@ from saev.checks import at_least, between
 from saev.errors import SaevError
 from saev.sae.kernels.scores import Scores
 from saev.sae.kernels.selection import select_topk
-from saev.sae.kernels.sparse import Codes, Pairs, to_offsets
+from saev.sae.kernels.sparse import Codes, Pairs, offsets_of
 from saev.sae.model import SAE, Architecture
 
 
@@ -27,8 +27,20 @@ class RandomDirections(Architecture):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Neurons(Architecture):
-    """The backbone's own axes: f = ReLU(z_1), ReLU(-z_1), ReLU(z_2), ...; d_sae = 2 d. x_hat = x exactly."""
+class _Largest(Architecture):
+    """A dictionary of which all latents can be active, or the largest."""
+
+    k: Annotated[int, between(1, "d_sae")] | None = None
+    """Active latents per token, as many as those of the SAE that it is compared with; None: all above 0."""
+
+    def select(self, sae: SAE, scores: Scores) -> Pairs:
+        return super().select(sae, scores) if self.k is None else select_topk(scores, self.k)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neurons(_Largest):
+    """The backbone's own axes: f = ReLU(z_1), ReLU(-z_1), ReLU(z_2), ...; d_sae = 2 d, and without k
+    x_hat = x."""
 
     def initialise(self, sae: SAE, z_md: Tensor, seed: int) -> None:
         _both_signs(sae, torch.eye(sae.d))
@@ -47,7 +59,7 @@ class _Fitted(Architecture):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PCA(_Fitted):
+class PCA(_Fitted, _Largest):
     """The first d_sae / 2 principal components v_i: f = ReLU(z v_1), ReLU(-z v_1), ReLU(z v_2), ..."""
 
     def initialise(self, sae: SAE, z_md: Tensor, seed: int) -> None:
@@ -59,10 +71,15 @@ class PCA(_Fitted):
 
 @dataclass(frozen=True, kw_only=True)
 class KMeans(_Fitted):
-    """The nearest centroid c_s alone: f_s = ||c_s||, so that x_hat is the centroid; d_sae centroids.
+    """d_sae centroids c_s, fitted with scikit-learn's MiniBatchKMeans.
 
-    The nearest maximises pre_s = <z, c_s> - ||c_s||^2 / 2. Fitted with scikit-learn's MiniBatchKMeans.
+    k = 1: the nearest alone, f_s = ||c_s||, so that x_hat is the centroid. It maximises
+    pre_s = <z, c_s> - ||c_s||^2 / 2.
+    k > 1: their directions as a TopK dictionary, f = ReLU(top_k(<z, c_s> / ||c_s||)).
     """
+
+    k: Annotated[int, between(1, "d_sae")] = 1
+    """Active latents per token."""
 
     n_sample: Annotated[int, at_least("d_sae")] = 2**18
     """Activations that it is fitted to."""
@@ -72,15 +89,18 @@ class KMeans(_Fitted):
 
         kmeans = MiniBatchKMeans(self.d_sae, batch_size=4096, n_init=1, random_state=seed).fit(z_md.numpy())
         centroids = torch.from_numpy(kmeans.cluster_centers_).float()
-        with torch.no_grad():
-            sae.point(centroids)
-            sae.W_dec.copy_(F.normalize(centroids, dim=1))
-            sae.b_enc.copy_(-centroids.square().sum(1) / 2)
+        sae.point(F.normalize(centroids, dim=1))
+        if self.k == 1:
+            with torch.no_grad():
+                sae.W_enc_sd.copy_(centroids)
+                sae.b_enc.copy_(-centroids.square().sum(1) / 2)
 
     def select(self, sae: SAE, scores: Scores) -> Pairs:
-        return select_topk(scores, 1)
+        return select_topk(scores, self.k)
 
     def values(self, sae: SAE, pre: Tensor, latents: Tensor | slice) -> Tensor:
+        if self.k > 1:
+            return super().values(sae, pre, latents)
         return torch.linalg.vector_norm(sae.W_enc, dim=0)[latents]
 
 
@@ -123,7 +143,7 @@ class SemiNMF(_Fitted):
         pre_ns = scores.dense()
         f_ns = _fista(pre_ns, sae.W_dec, torch.zeros_like(pre_ns), self.iterations)
         tokens, latents = f_ns.nonzero().unbind(1)
-        return Codes(f_ns[tokens, latents], latents, to_offsets(torch.bincount(tokens, minlength=len(f_ns))))
+        return Codes(f_ns[tokens, latents], latents, offsets_of(tokens, len(f_ns)))
 
 
 def _fista(pre_ns: Tensor, W: Tensor, f_ns: Tensor, iterations: int) -> Tensor:

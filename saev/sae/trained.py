@@ -18,6 +18,10 @@ from saev.sae.kernels.scores import Scores
 from saev.sae.kernels.sparse import Pairs
 from saev.sae.model import SAE, Architecture
 
+SOFT = 0.8
+"""The least cosine of a softly frozen decoder row with where it started, as in arXiv 2602.14111."""
+_HELD = {"decoder": ("W_dec",), "encoder": ("W_enc_sd", "b_enc")}
+
 
 class Step(NamedTuple):
     """The pairs (token, latent) of one training step: the m selected ones, or all (n, s) of them."""
@@ -76,12 +80,18 @@ class Trained(Architecture):
     the same."""
     lr: Annotated[float, above(0, up_to=1)] = 1e-3
     """Peak learning rate."""
+    frozen: Literal["decoder", "encoder", "soft"] | None = None
+    """A floor: what can be had without learning directions (Korznikov et al. 2026, arXiv 2602.14111).
+    decoder: W_dec stays as it started; encoder: W_enc and b_enc do; soft: decoder rows keep a cosine of at
+    least SOFT with where they started. The rest is trained as ever."""
 
     def __post_init__(self):
         super().__post_init__()
         for below, width in zip((0, *self.prefixes), self.prefixes, strict=False):
             check_int("sae.prefixes", width, low=below + 1, high=self.d_sae - 1)
         check_int("sae.random_prefixes", self.random_prefixes, low=0, high=self.d_sae // 2)
+        if self.frozen == "soft" and not self.unit_norm:
+            raise SaevError("sae.unit_norm must be true where sae.frozen is soft, got False")
         if self.prefixes and self.random_prefixes:
             raise SaevError(
                 "sae.random_prefixes must be 0 where sae.prefixes are given, "
@@ -96,6 +106,10 @@ class Trained(Architecture):
         if self.data_init:
             data = F.normalize(z_md[sae.shard :: sae.shards], dim=1)
             sae.point(F.normalize(torch.lerp(sae.W_dec.detach(), data, self.data_init), dim=1))
+        for name in _HELD.get(self.frozen, ()):
+            getattr(sae, name).requires_grad_(False)
+        if self.frozen == "soft":  # not saved: a run that is continued starts from the same directions
+            sae.register_buffer("start", sae.W_dec.detach().clone(), persistent=False)
 
     def widths(self, step: int) -> tuple[int, ...]:
         """The dictionaries that must reconstruct in the step of this number, the full one last."""
@@ -118,8 +132,19 @@ class Trained(Architecture):
         """Update its buffers, such as running means, once a step's loss has been computed."""
 
     def project(self, sae: SAE) -> None:
-        if self.unit_norm:
+        if self.unit_norm and self.frozen != "decoder":
             sae.W_dec.div_(torch.linalg.vector_norm(sae.W_dec, dim=1, keepdim=True))
+        if self.frozen == "soft":
+            keep_near(sae.W_dec, sae.start)
+
+
+def keep_near(rows_sd: Tensor, start_sd: Tensor) -> None:
+    """Turn unit rows whose cosine with the unit rows `start` is below SOFT back to just that, in their common
+    plane."""
+    cosine = (rows_sd * start_sd).sum(1, keepdim=True)
+    beside = F.normalize(rows_sd - cosine * start_sd, dim=1)
+    nearest = SOFT * start_sd + (1 - SOFT**2) ** 0.5 * beside
+    rows_sd.copy_(torch.where(cosine < SOFT, nearest, rows_sd))
 
 
 def rise(progress: float, warmup: float) -> float:

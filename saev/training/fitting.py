@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,8 @@ class Member(NamedTuple):
 
     name: str
     architecture: Architecture
+    seed: int | None = None
+    """Of what it starts from; None: that of the run. The stream is the run's for all."""
 
 
 class Fitted(NamedTuple):
@@ -65,27 +68,30 @@ def fit(
             them; a loss that is not finite; a checkpoint of another run.
         OSError: the checkpoint cannot be written.
     """
-    architectures = _by_name(members)
-    check_seed(seed)
+    named = _by_name(members, check_seed(seed))
     mean, scale = tokens.normalisation()
     if not 0 < scale < float("inf"):
         raise SaevError(
             f"{tokens.path}: layer {tokens.layer} has scale {scale}: its activations are all alike, or NaN"
         )
     if machine.parallel == "latents":
-        _check_divisible(architectures)
+        _check_divisible({name: member.architecture for name, member in named.items()})
     options = options.for_vectors(tokens.n_vectors)
-    for name, architecture in architectures.items():
-        _check_fits(name, architecture, len(mean), options.batch_size, machine)
+    for name, member in named.items():
+        _check_fits(name, member.architecture, len(mean), options.batch_size, machine)
     loop = Loop(options, machine, working)
-    new = partial(SAE, mean=torch.from_numpy(mean), scale=scale, seed=seed)
+
+    def start(member: Member, **shard: tuple[int, int]) -> SAE:
+        at = torch.from_numpy(mean), scale
+        sae = SAE(member.architecture, *at, seed=member.seed, precision=options.precision, **shard)
+        initialise(sae, tokens, options.window, member.seed)
+        return sae
+
     trained = {
-        name: new(architecture, precision=options.precision, shard=loop.shard)
-        for name, architecture in architectures.items()
-        if isinstance(architecture, Trained)
+        name: start(member, shard=loop.shard)
+        for name, member in named.items()
+        if isinstance(member.architecture, Trained)
     }
-    for sae in trained.values():
-        initialise(sae, tokens, options.window, seed)
     stream = partial(
         ActivationStream, tokens, batch_size=options.batch_size, window=options.window, seed=seed
     )
@@ -96,10 +102,8 @@ def fit(
     if not loop.is_first:
         return {}
     fitted = {}
-    for name, architecture in architectures.items():
-        if (sae := trained.get(name)) is None:
-            sae = new(architecture)
-            initialise(sae, tokens, options.window, seed)
+    for name, member in named.items():
+        sae = trained[name] if name in trained else start(member)
         sae.origin = tokens.origin
         fitted[name] = Fitted(sae.eval().requires_grad_(False), curves.get(name, []))
     return fitted
@@ -121,13 +125,15 @@ def initialise(sae: SAE, tokens: Tokens, window: int, seed: int) -> None:
     architecture.initialise(sae, z_md, seed)
 
 
-def _by_name(members: Sequence[Member] | Mapping[str, Architecture]) -> dict[str, Architecture]:
-    pairs = list(members.items() if isinstance(members, Mapping) else members)
-    architectures = dict(pairs)
-    if len(architectures) < len(pairs):
-        names = ", ".join(name for name, _ in pairs)
+def _by_name(members: Sequence[Member] | Mapping[str, Architecture], seed: int) -> dict[str, Member]:
+    """The members, each with a seed."""
+    listed = starmap(Member, members.items()) if isinstance(members, Mapping) else members
+    full = [Member(*member) for member in listed]
+    named = {m.name: m if m.seed is not None else m._replace(seed=seed) for m in full}
+    if len(named) < len(full):
+        names = ", ".join(member.name for member in full)
         raise SaevError(f"training: every member needs a name of its own, got {names}")
-    return architectures
+    return named
 
 
 def _check_fits(name: str, architecture: Architecture, d: int, batch_size: int, machine: Machine) -> None:

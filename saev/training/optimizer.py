@@ -18,8 +18,10 @@ def adam_and_muon(saes: Sequence[SAE]) -> Optimizer:
     adam, muon = [], []
     for sae in saes:
         lr = sae.architecture.lr
+        learnt = [p for p in sae.parameters() if p.requires_grad]  # not what is frozen
         matrices = [sae.W_enc_sd, sae.W_dec] if sae.architecture.optimizer == "muon" else []
-        rest = [p for p in sae.parameters() if all(p is not matrix for matrix in matrices)]
+        matrices = [matrix for matrix in matrices if matrix.requires_grad]
+        rest = [p for p in learnt if all(p is not matrix for matrix in matrices)]
         adam.append({"params": rest, "lr": lr})
         if matrices:
             muon.append({"params": matrices, "lr": lr})

@@ -49,7 +49,8 @@ class Learner(nn.Module):
             return
         # All shards have b_dec, each with its part of the gradient.
         sae.b_dec.grad = distributed.total(sae.b_dec.grad)
-        own = nn.utils.get_total_norm([p.grad for p in sae.parameters() if p is not sae.b_dec])
+        learnt = [p for p in sae.parameters() if p.requires_grad and p is not sae.b_dec]
+        own = nn.utils.get_total_norm([p.grad for p in learnt])
         norm = (distributed.total(own.square()) + sae.b_dec.grad.square().sum()).sqrt()
         nn.utils.clip_grads_with_norm_(sae.parameters(), limit, norm)
 

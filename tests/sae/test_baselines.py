@@ -113,3 +113,17 @@ def test_checkpoints_and_second_fits_are_the_same(architecture, stores, tmp_path
     loaded, x = load_sae(tmp_path / "sae"), data(stores["val"])
     assert loaded.architecture == architecture and loaded.digest() == sae.digest()
     assert torch.equal(loaded.encode(x), sae.encode(x))
+
+
+@pytest.mark.parametrize("kind", [Neurons, PCA, KMeans])
+def test_a_baseline_of_as_many_active_latents_as_an_sae(kind):
+    """With k, each is the k largest positive products with its unit directions, by hand."""
+    z_md = torch.randn(500, 8, generator=torch.Generator().manual_seed(0))
+    architecture = kind(d_sae=16, k=3)
+    sae = SAE(architecture, torch.zeros(8), 1.0)
+    architecture.initialise(sae, z_md, 0)
+    rows = sae.W_dec.detach()
+    torch.testing.assert_close(rows.norm(dim=1), torch.ones(16))
+    products = z_md @ rows.T
+    kept = products >= products.topk(3).values[:, -1:]
+    torch.testing.assert_close(sae.encode(z_md), torch.where(kept, products, 0).relu(), atol=1e-5, rtol=1e-5)
