@@ -1,6 +1,7 @@
 """What an SAE's latents do on a data split: sparse codes, and the images on which a latent is strongest."""
 
 from saev.features.codes import Codes as Codes
+from saev.features.codes import encode as encode
 from saev.features.codes import encode_tokens as encode_tokens
 from saev.features.codes import load_codes as load_codes
 from saev.features.exemplars import strongest_latents as strongest_latents

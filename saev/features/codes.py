@@ -97,6 +97,17 @@ class Codes:
         return replace(self, csr=csr)
 
 
+def encode(
+    sae: SAE, tokens: Tokens, *, what: str, device: torch.device | str = "cpu", batch_size: int = 4096
+) -> Codes:
+    """The codes of all tokens, as they would be read from a file.
+
+    Raises:
+        SaevError: as `encode_tokens` does.
+    """
+    return _codes(_encoded(sae, tokens, what, device, batch_size), tokens, sae)
+
+
 def encode_tokens(
     sae: SAE,
     tokens: Tokens,
@@ -117,6 +128,21 @@ def encode_tokens(
     """
     from safetensors.numpy import save_file
 
+    arrays = _encoded(sae, tokens, what, device, batch_size)
+    facts = {
+        "d_sae": sae.d_sae,
+        "n_images": tokens.n_images,
+        "sae": sae.digest(),
+        "origin": tokens.origin.as_dict(),
+    }
+    metadata = {"saev": json.dumps(facts | {"sha256": digest(facts, arrays)})}
+    write_by(lambda file: save_file(arrays, file, metadata=metadata), path)
+
+
+def _encoded(
+    sae: SAE, tokens: Tokens, what: str, device: torch.device | str, batch_size: int
+) -> dict[str, np.ndarray]:
+    """values, latents and offsets of the codes of all tokens."""
     sae.check_tokens(tokens, what)
     sae = sae.to(device)
     values, latents = [], []
@@ -134,16 +160,18 @@ def encode_tokens(
             latents.append(codes.latents.cpu().numpy().astype(index_type))
             n_active.append(codes.offsets.diff().cpu().numpy())
         counts[images] = np.concatenate(n_active).reshape(len(images), -1)
-    arrays = {"values": np.concatenate(values), "latents": np.concatenate(latents)}
-    arrays["offsets"] = np.concatenate([[0], counts.cumsum()])
-    facts = {
-        "d_sae": sae.d_sae,
-        "n_images": tokens.n_images,
-        "sae": sae.digest(),
-        "origin": tokens.origin.as_dict(),
-    }
-    metadata = {"saev": json.dumps(facts | {"sha256": digest(facts, arrays)})}
-    write_by(lambda file: save_file(arrays, file, metadata=metadata), path)
+    offsets = np.concatenate([[0], counts.cumsum()])
+    return {"values": np.concatenate(values), "latents": np.concatenate(latents), "offsets": offsets}
+
+
+def _codes(arrays: dict[str, np.ndarray], tokens: Tokens, sae: SAE) -> Codes:
+    """From what is, or could be, in a file."""
+    values, latents, offsets = (arrays[key] for key in ("values", "latents", "offsets"))
+    # int32 indices: scipy would otherwise widen both arrays to int64.
+    small = offsets.astype(np.int32) if offsets[-1] < 2**31 else offsets
+    shape = (tokens.n_images * tokens.per_image, sae.d_sae)
+    csr = scipy.sparse.csr_array((values.astype(np.float32), latents.astype(np.int32), small), shape=shape)
+    return Codes(csr, tokens.n_images, tokens.origin, sae.digest())
 
 
 def load_codes(path: str | Path, tokens: Tokens, sae: SAE) -> Codes:
@@ -169,12 +197,8 @@ def load_codes(path: str | Path, tokens: Tokens, sae: SAE) -> Codes:
         whose = f"the codes of SAE {facts['sae']}, not of the one given, {sae.digest()}"
         raise SaevError(f"{path}: {whose}; run the features stage again")
     shape = (tokens.n_images * tokens.per_image, sae.d_sae)
-    values, latents, offsets = arrays.values()
-    _check_csr(values, latents, offsets, shape, path)
-    # int32 indices: scipy would otherwise widen both arrays to int64.
-    small = offsets.astype(np.int32) if offsets[-1] < 2**31 else offsets
-    csr = scipy.sparse.csr_array((values.astype(np.float32), latents.astype(np.int32), small), shape=shape)
-    return Codes(csr, tokens.n_images, tokens.origin, facts["sae"])
+    _check_csr(arrays["values"], arrays["latents"], arrays["offsets"], shape, path)
+    return _codes(arrays, tokens, sae)
 
 
 def _check_csr(

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse
 
 from saev.features import Codes
 from saev.probing.concepts import Concepts
@@ -22,19 +23,59 @@ class Counts(NamedTuple):
     members_c: np.ndarray
     """Units of the concept."""
 
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+    def __sub__(self, other: "Counts") -> "Counts":
+        return Counts(*(mine - theirs for mine, theirs in zip(self, other, strict=True)))
+
 
 def count(codes: Codes, concepts: Concepts, thresholds: tuple[float, ...] = THRESHOLDS) -> Counts:
-    """Count every (threshold, concept, latent): a product of sparse matrices, which costs as much as reading
-    them."""
-    csr, truth = codes.csr[concepts.known], concepts.truth[concepts.known]
-    positive, unknown = (truth > 0).astype(np.int64).T, (truth < 0).astype(np.int64).T
-    hits, fires = [], []
-    for threshold in thresholds:
-        yes = csr.copy()
-        yes.data = (csr.data > threshold).astype(np.int64)
-        hits.append((positive @ yes).toarray())
-        fires.append(yes.sum(0)[None] - (unknown @ yes).toarray() if unknown.nnz else yes.sum(0)[None])
-    return Counts(np.stack(hits), np.stack(fires), positive.sum(1))
+    """Count every (threshold, concept, latent)."""
+    return count_parts(codes, concepts, np.zeros(len(concepts.known), int), 1, thresholds)[0]
+
+
+def count_parts(
+    codes: Codes,
+    concepts: Concepts,
+    part_u: np.ndarray,
+    n_parts: int,
+    thresholds: tuple[float, ...] = THRESHOLDS,
+) -> list[Counts]:
+    """The same in each part of the units, for the price of one: a product of sparse matrices.
+
+    A code counts in the column (latent, number of the highest threshold that it exceeds); sums over columns
+    then give all thresholds.
+
+    Args:
+        part_u: (units,) in [0, n_parts).
+    """
+    units, t, s = np.flatnonzero(concepts.known), len(thresholds), codes.d_sae
+    csr, truth, part = codes.csr[units], concepts.truth[units], part_u[units]
+    level = np.searchsorted(np.float32(thresholds), csr.data)  # thresholds below the code
+    # One column more, for codes that exceed none.
+    columns = np.where(level > 0, csr.indices.astype(np.int64) * t + level - 1, s * t)
+    ones = np.ones(len(columns), np.int32)
+    yes = scipy.sparse.csr_array((ones, columns, csr.indptr), shape=(len(units), s * t + 1))
+
+    def counted(row_m: np.ndarray, unit_m: np.ndarray, rows: int) -> np.ndarray:
+        """(parts, t, rows, s) of the units that each row has."""
+        key = part[unit_m] * rows + row_m
+        chosen = scipy.sparse.csr_array(
+            (np.ones(len(key), np.int32), (key, unit_m)), shape=(n_parts * rows, len(units))
+        )
+        exact = (chosen @ yes)[:, : s * t].toarray().reshape(n_parts, rows, s, t)
+        return np.moveaxis(np.cumsum(exact[..., ::-1], -1)[..., ::-1], -1, 1)
+
+    c, (unit_m, concept_m), value_m = len(concepts.names), truth.nonzero(), truth.data[truth.data != 0]
+    shown = value_m > 0
+    hits = counted(concept_m[shown], unit_m[shown], c)
+    fires = counted(np.zeros(len(units), int), np.arange(len(units)), 1)
+    if not shown.all():
+        fires = fires - counted(concept_m[~shown], unit_m[~shown], c)
+    members = np.zeros((n_parts, c), int)
+    np.add.at(members, (part[unit_m[shown]], concept_m[shown]), 1)
+    return [Counts(*of_part) for of_part in zip(hits, fires, members, strict=True)]
 
 
 def f1(counts: Counts) -> np.ndarray:

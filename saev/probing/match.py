@@ -1,7 +1,9 @@
-"""The latent that stands for each concept: chosen on one split, measured on another, beside latents taken at
-random."""
+"""The latent that stands for each concept: chosen on some clusters, measured on others, beside latents taken
+at random and labels laid over the wrong images."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +11,13 @@ from sklearn.metrics import average_precision_score
 
 from saev.features import Codes
 from saev.probing.concepts import Concepts
-from saev.probing.f1 import THRESHOLDS, count, f1
+from saev.probing.f1 import THRESHOLDS, Counts, count, count_parts, f1
+from saev.probing.folds import folds
+from saev.probing.null import Detector, shuffled_f1
+from saev.statistics import by_chance, detectable, discoveries, estimate, resample
+
+CLAIMED = 0.05
+"""A latent beats its null if it does at this false discovery rate over the concepts."""
 
 
 def _average_precision(truth_m: np.ndarray, code_m: np.ndarray) -> float:
@@ -28,63 +36,186 @@ SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 precision of the code as a score, and what it is for a random score."""
 
 
-class Match(NamedTuple):
+@dataclass(frozen=True)
+class Match:
     """A concept and the latent chosen for it on the training split."""
 
     name: str
     latent: int
     threshold: float
-    scores: dict[str, float]
-    """f1_train, on the split it was chosen on: biased upwards by the choice. f1, on validation with the same
-    latent and threshold. null_f1, the mean of the live latents, each at its best training threshold;
-    null_f1_95, their 95th percentile; rank, the share of them with at least the chosen one's F1, itself
-    included (not the p-value of a choice among them). units, images: on validation, that show the concept.
-    And those of SCORES that were asked for."""
+    scores: dict[str, object]
+    """On validation, with what was chosen elsewhere:
+
+    f1, low, high        and its 95 % interval over clusters
+    shuffled, p, q       its mean under permuted label maps, the share of those that reach it, and q over the
+                         concepts
+    detectable           the smallest F1 that this test finds with a power of 80 %
+    f1_train             on what it was chosen on: biased upwards by the choice
+    null_f1, null_f1_95  mean and 95th percentile of the live latents, each at its best training threshold
+    rank                 the share of them with at least the F1 of the one that is named
+    same                 the share of folds that chose the one that is named
+    units, images, clusters   that show the concept
+    """
+    sums_gm: np.ndarray
+    """Of each cluster of validation, what it adds to 2 hits and to fires + members: their ratio is F1."""
+
+    @property
+    def claimed(self) -> bool:
+        """Whether its latent beats the null."""
+        return self.scores["q"] is not None and self.scores["q"] <= CLAIMED
 
     def row(self) -> dict:
         """A flat record."""
         return {"name": self.name, "latent": self.latent, "threshold": self.threshold, **self.scores}
 
 
+class Splits(NamedTuple):
+    """What latents are chosen and judged on."""
+
+    train: Codes
+    val: Codes
+    asked_train: Concepts
+    asked_val: Concepts
+
+
 def match_concepts(
-    train: Codes,
-    val: Codes,
-    asked_train: Concepts,
-    asked_val: Concepts,
-    scores: Sequence[str] = ("ap", "prevalence"),
+    splits: Splits, scores: Sequence[str] = ("ap", "prevalence"), *, times: int = 1000, seed: int = 0
 ) -> list[Match]:
     """For each concept choose (latent, threshold) by training F1 and measure the choice on validation.
 
-    The null needs no sampling: "a live latent taken at random" has as its distribution of F1 the F1s of all
-    live latents. Concepts that either split does not show are left out; without a latent that is live in
-    training there is nothing to choose.
+    Where the splits share clusters (`saev.probing.folds`) each fold chooses anew, and what is measured is the
+    choice: hits, fires and members are summed over folds. The latent that is named is that of all training
+    units. Concepts that either split does not show are left out; without a latent that is live in training
+    there is nothing to choose.
 
     Args:
         scores: names among SCORES.
+        times: permutations of the label maps; 0 asks for no null, and p, q and what is made of them are None.
     """
-    counts_train, counts_val = count(train, asked_train), count(val, asked_val)
-    table_train, table_val = f1(counts_train), f1(counts_val)
+    train, val, asked_train, asked_val = splits
     live = train.density > 0
-    shown = (counts_train.members_c > 0) & (counts_val.members_c > 0)
+    if not live.any():
+        return []
+    parts = folds(asked_train, asked_val, seed)
+    by_part = count_parts(train, asked_train, parts.train_u, parts.n + 1)
+    of_all = reduce(Counts.__add__, by_part)
+    tables = _Tables(f1(of_all), f1(count(val, asked_val)), live)
+    choices = [_chosen(f1(of_all - by_part[f]), live) for f in range(parts.n)]
+    members = [(asked.truth[asked.known] > 0).sum(0) for asked in (asked_train, asked_val)]
     matches = []
-    for c in np.flatnonzero(shown) if live.any() else []:
-        threshold_of = table_train[:, c].argmax(0)  # each latent at its best threshold
-        f1_train, f1_val = (
-            np.take_along_axis(table[:, c], threshold_of[None], 0)[0] for table in (table_train, table_val)
-        )
-        s = int(np.where(live, f1_train, -1).argmax())
-        units, truth = asked_val.of(c)
-        code = val.column(s)[units]
-        found = {
-            "f1_train": f1_train[s],
-            "f1": f1_val[s],
-            "null_f1": f1_val[live].mean(),
-            "null_f1_95": np.quantile(f1_val[live], 0.95),
-            "rank": (f1_val[live] >= f1_val[s]).mean(),
-            "units": truth.sum(),
-            "images": len(np.unique(asked_val.image[units[truth]])),
-            **{name: SCORES[name](truth, code) for name in scores},
-        }
-        found = {name: float(value) for name, value in found.items()}
-        matches.append(Match(asked_val.names[c], s, THRESHOLDS[threshold_of[s]], found))
-    return matches
+    for c in np.flatnonzero((members[0] > 0) & (members[1] > 0)):
+        detectors = [
+            Detector(int(latents[c]), THRESHOLDS[thresholds[c]], parts.val_u == f)
+            for f, (latents, thresholds) in enumerate(choices)
+        ]
+        matches.append(_measured(splits, int(c), detectors, tables, scores, (times, seed)))
+    q = discoveries([match.scores["p"] for match in matches])
+    return [replace(m, scores=m.scores | {"q": value}) for m, value in zip(matches, q, strict=True)]
+
+
+class _Tables(NamedTuple):
+    """F1 of every latent, (t, c, s), with all units of a split."""
+
+    train: np.ndarray
+    val: np.ndarray
+    live: np.ndarray
+
+
+def _chosen(table_tcs: np.ndarray, live: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(c,) the live latents with the largest F1 of all, and their thresholds' numbers."""
+    best_cs = np.where(live, table_tcs.max(0), -1)
+    latents = best_cs.argmax(1)
+    return latents, table_tcs.argmax(0)[np.arange(len(latents)), latents]
+
+
+def _measured(
+    splits: Splits,
+    c: int,
+    detectors: list[Detector],
+    tables: _Tables,
+    scores: Sequence[str],
+    permuted: tuple[int, int],
+) -> Match:
+    """Concept c with what its detectors reach on validation."""
+    asked, seed = splits.asked_val, permuted[1]
+    (s,), (t,) = _chosen(tables.train[:, [c]], tables.live)
+    units, truth = asked.of(c)
+    sums_gm = _sums(splits.val, asked, c, detectors)
+    value = estimate(sums_gm, ratio, seed=seed, within=(0, 1))
+    of_live = tables.train[:, c].argmax(0)  # each latent at its best threshold
+    f1_train, f1_val = (
+        np.take_along_axis(table[:, c], of_live[None], 0)[0] for table in (tables.train, tables.val)
+    )
+    found = {
+        "f1": value.value or 0.0,
+        "low": value.low,
+        "high": value.high,
+        **_null(splits, c, detectors, value.value or 0.0, sums_gm, permuted),
+        "f1_train": float(f1_train[s]),
+        "null_f1": float(f1_val[tables.live].mean()),
+        "null_f1_95": float(np.quantile(f1_val[tables.live], 0.95)),
+        "rank": float((f1_val[tables.live] >= f1_val[s]).mean()),
+        "units": int(truth.sum()),
+        "images": len(np.unique(asked.image[units[truth]])),
+        "clusters": len(np.unique(asked.cluster[units[truth]])),
+        "same": float(np.mean([detector.latent == s for detector in detectors])),
+        **{name: _over_folds(SCORES[name], splits.val, asked, c, detectors) for name in scores},
+    }
+    return Match(asked.names[c], int(s), THRESHOLDS[t], found, sums_gm)
+
+
+def _null(
+    splits: Splits,
+    c: int,
+    detectors: list[Detector],
+    value: float,
+    sums_gm: np.ndarray,
+    permuted: tuple[int, int],
+) -> dict[str, float | None]:
+    """What permutations make of the same detectors."""
+    times, seed = permuted
+    if not times:
+        return {"shuffled": None, "p": None, "detectable": None}
+    null_r = shuffled_f1(splits.val, splits.asked_val, c, detectors, times=times, seed=seed)
+    spread = resample(sums_gm, ratio, seed=seed)
+    least = detectable(null_r, spread.error) if spread else None
+    return {"shuffled": float(null_r.mean()), "p": by_chance(value, null_r), "detectable": least}
+
+
+def ratio(totals_rm: np.ndarray) -> np.ndarray:
+    """F1 = 2 hits / (fires + members), from both; 0 where there is neither."""
+    part, whole = totals_rm.T
+    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+
+
+def _sums(val: Codes, asked: Concepts, c: int, detectors: list[Detector]) -> np.ndarray:
+    """(g, 2) of each cluster of which anything is known: 2 hits, and fires + members."""
+    units, truth = asked.of(c)
+    known = np.unique(asked.cluster[asked.known])
+    group_u = np.searchsorted(known, asked.cluster[units])
+    sums = np.zeros((len(known), 2))
+    for detector in detectors:
+        mine = detector.judging[units]
+        yes = val.column(detector.latent)[units] > detector.threshold
+        for column, of_unit in ((0, 2.0 * (yes & truth)), (1, yes * 1.0 + truth)):
+            sums[:, column] += np.bincount(group_u[mine], of_unit[mine], len(known))
+    return sums
+
+
+def _over_folds(
+    score: Callable[[np.ndarray, np.ndarray], float],
+    val: Codes,
+    asked: Concepts,
+    c: int,
+    detectors: list[Detector],
+) -> float:
+    """The mean of a score over folds, weighted by how many units show the concept: codes of different latents
+    have no common order."""
+    units, truth = asked.of(c)
+    values, weights = [], []
+    for detector in detectors:
+        mine = detector.judging[units]
+        if truth[mine].any():
+            values.append(score(truth[mine], val.column(detector.latent)[units[mine]]))
+            weights.append(truth[mine].sum())
+    return float(np.average(values, weights=weights))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from sklearn.metrics import average_precision_score, f1_score
 
-from saev.probing import match_concepts
+from saev.probing import Splits, match_concepts
 from saev.probing.f1 import THRESHOLDS
 from tests.probing.examples import classes_of, codes_of, concepts_of, random_codes, seeds, sklearn_f1
 
@@ -28,7 +28,7 @@ def matched(train, val, n_classes=4, names=NAMES):
         *((codes_of(dense), classes_of(labels, n_classes, names=names)) for dense, labels in (train, val)),
         strict=True,
     )
-    return match_concepts(*codes, *concepts)
+    return match_concepts(Splits(*codes, *concepts), times=99)
 
 
 def test_planted_latents_are_found_and_measured_on_validation():
@@ -127,7 +127,7 @@ def test_unknown_units_of_a_concept_do_not_count():
     truth = (labels[:, None] == np.arange(3)).astype(int)
     unknown = rng.random(truth.shape) < 0.5
     asked = concepts_of(np.where(unknown, -1, truth), known=labels >= 0, names=("a", "b", "c"))
-    for c, match in enumerate(match_concepts(codes_of(dense), codes_of(dense), asked, asked)):
+    for c, match in enumerate(match_concepts(Splits(codes_of(dense), codes_of(dense), asked, asked))):
         there = (labels >= 0) & ~unknown[:, c]
         assert match.scores["f1"] == pytest.approx(
             f1_score(labels[there] == c, dense[there, match.latent] > match.threshold)
