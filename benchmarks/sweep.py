@@ -42,7 +42,7 @@ def run(folder: Path, members: list[int]) -> None:
             working=Path(working),
         )
     saes = {name: sae for name, (sae, _) in fitted.items()}
-    for name, (metrics, _) in measure_reconstruction(saes, store.tokens(0), images=np.arange(100)).items():
+    for name, (metrics, *_) in measure_reconstruction(saes, store.tokens(0), images=np.arange(100)).items():
         save_sae(saes[name], folder / name, metrics=metrics)
 
 

@@ -44,7 +44,7 @@ def test_metrics_are_the_formulas(store, kinds, images):
     mean = acts[np.setdiff1d(np.arange(20), MISSING)].reshape(-1, 24).mean(0, dtype=np.float64)
     found = measure_reconstruction(saes, tokens, images=images, batch_size=37)
     for name, sae in saes.items():
-        metrics, density = found[name]
+        metrics, density, sums_im = found[name]
         f = sae.encode(torch.from_numpy(x)).double().numpy()
         W_dec, b_dec = sae.W_dec.double().numpy(), sae.b_dec.double().numpy()
         x_hat = float(sae.scale) * (f @ W_dec + b_dec) + sae.mean.double().numpy()
@@ -53,9 +53,15 @@ def test_metrics_are_the_formulas(store, kinds, images):
         unit = W_dec / np.linalg.norm(W_dec, axis=1, keepdims=True)
         cosines = unit @ unit.T - 2 * np.eye(len(unit))
         np.testing.assert_allclose(density, share)
+        squares = [np.square(x - of) for of in (x_hat, mean, sae.mean.double().numpy())]
+        by_image = [of.reshape(-1, len(columns) * 24).sum(1) for of in squares]
+        np.testing.assert_allclose(sums_im, np.stack(by_image, 1), rtol=1e-5)
+        low, high = metrics.pop("low"), metrics.pop("high")
+        assert (low, high) == (None, None) if len(sums_im) < 10 else low < nmse < high
         assert metrics == pytest.approx(
             {
                 "nmse": nmse,
+                "nmse_train_mean": squares[0].sum() / squares[2].sum(),
                 "explained_variance": 1 - nmse,
                 "l0": (f > 0).sum(1).mean(),
                 "dead": (share == 0).mean(),
@@ -103,9 +109,9 @@ def test_on_another_device(store, elsewhere):
     saes = saes_of(tokens)
     expected = measure_reconstruction(copy.deepcopy(saes), tokens)
     found = measure_reconstruction(saes, tokens, device=elsewhere.device)
-    for name, (metrics, density) in found.items():
-        assert metrics == pytest.approx(expected[name][0], rel=1e-5)
-        np.testing.assert_allclose(density, expected[name][1])
+    for name, (metrics, density, _) in found.items():
+        assert metrics == pytest.approx(expected[name].metrics, rel=1e-5)
+        np.testing.assert_allclose(density, expected[name].density)
         assert saes[name].W_dec.device.type == "cpu"  # brought back
 
 
