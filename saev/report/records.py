@@ -48,10 +48,34 @@ _SCORES = {
     "dense": SHARE,
     "coherence": NUMBER,
     "n_tokens": COUNT,
+    "low": Maybe(NUMBER),
+    "high": Maybe(NUMBER),
 }
 _FIDELITY = {"original": SHARE, "reconstructed": SHARE, "mean": SHARE, "zero": SHARE, "recovered": NUMBER}
-_PROBED = ("f1", "f1_train", "ap", "null_f1", "null_f1_95", "above_null")
+_PROBED = ("f1", "f1_train", "ap", "shuffled", "null_f1", "null_f1_95")
 _MATCHED = ("f1", "f1_train", "null_f1", "null_f1_95", "ap", "prevalence")
+_DOUBTED = ("low", "high", "shuffled", "p", "q", "detectable", "stability")
+_INTERVAL = {"low": Maybe(NUMBER), "high": Maybe(NUMBER)}
+_PROBE = {
+    "units": Maybe(TEXT),
+    "concepts": COUNT,
+    "claimed": COUNT,
+    **{key: Maybe(SHARE) for key in _PROBED},
+    **_INTERVAL,
+    "linear_probe": Maybe({key: Maybe(SHARE) for key in ("activations", "codes", "majority")}),
+}
+_MATCHES = [
+    {
+        "name": TEXT,
+        "latent": COUNT,
+        "units": COUNT,
+        "images": COUNT,
+        "clusters": COUNT,
+        "same": SHARE,
+        **{key: SHARE for key in _MATCHED},
+        **{key: Maybe(NUMBER) for key in _DOUBTED},
+    }
+]
 _ARM = {"method": TEXT, "place": TEXT}
 _CHANGED = {
     key + end: Maybe(shape)
@@ -73,22 +97,16 @@ SHAPES: dict[tuple[str, str], object] = {
         "val": _SCORES,
         "train": _SCORES,
         "fidelity": Maybe({**_FIDELITY, "images": COUNT}),
+        "stability": Maybe({key: NUMBER for key in ("cosine", "null", "share", "overlap")}),
+        "floors": [{"floor": TEXT, "nmse": POSITIVE, "l0": POSITIVE, "gain": NUMBER, **_INTERVAL}],
     },
     ("evaluate", "density.json"): [SHARE],
-    ("probe", "metrics.json"): {
-        "units": Maybe(TEXT),
-        "concepts": COUNT,
-        **{key: Maybe(SHARE) for key in _PROBED},
-        "linear_probe": Maybe({key: Maybe(SHARE) for key in ("activations", "codes", "majority")}),
-    },
-    ("probe", "classes.json"): [
-        {
-            "name": TEXT,
-            "latent": COUNT,
-            "units": COUNT,
-            "images": COUNT,
-            **{key: SHARE for key in _MATCHED},
-        }
+    ("probe", "metrics.json"): _PROBE,
+    ("probe", "described.json"): Maybe(_PROBE),
+    ("probe", "classes.json"): _MATCHES,
+    ("probe", "concepts.json"): _MATCHES,
+    ("probe", "floors.json"): [
+        {"floor": TEXT, "of": TEXT, "f1": Maybe(SHARE), "gain": Maybe(NUMBER), **_INTERVAL}
     ],
     ("probe", "latents.json"): [{"latent": COUNT, "maximum": NUMBER, "density": SHARE}],
     ("intervene", "outcome.json"): {

@@ -4,7 +4,7 @@ from itertools import product
 from statistics import median
 
 from saev.report.records import Results
-from saev.report.tables import compared, doubts, headline
+from saev.report.tables import compared, doubts, floors, headline, verdict
 
 
 def gather(results: Results, grid: dict[str, list]) -> list[dict]:
@@ -48,6 +48,7 @@ def _sae(results: Results, tokens: str, name: str) -> dict:
     classes = results.read("probe", cell, "classes.json")
     outcome = results.read("intervene", cell, "outcome.json")
     probed = results.read("probe", cell, "metrics.json")
+    concepts = results.read("probe", cell, "concepts.json")
     return {
         "name": name,
         "curve": results.read("train", cell, "curve.json"),
@@ -58,6 +59,12 @@ def _sae(results: Results, tokens: str, name: str) -> dict:
         "probe": probed,
         "matches": classes,
         "doubts": doubts(classes),
+        "described": results.read("probe", cell, "described.json"),
+        "concepts": concepts,
+        "concept_doubts": doubts(concepts),
+        "floors": (of := floors(scores["floors"], results.read("probe", cell, "floors.json"))),
+        "measured": [kind for kind in ("classes", "concepts") if any(row[kind] for row in of)],
+        "verdict": verdict(of),
         "strongest": results.read("probe", cell, "latents.json"),
         "outcome": outcome,
         "compared": compared(outcome),
@@ -69,18 +76,19 @@ def _sae(results: Results, tokens: str, name: str) -> dict:
             "f1": probed["f1"],
             "selectivity": (headline(outcome) or {}).get("claim"),
         },
-        "pictures": _pictures(results, cell, bool(classes), outcome["reason"] is None),
+        "pictures": _pictures(results, cell, classes, concepts, outcome["reason"] is None),
     }
 
 
-def _pictures(results: Results, cell: str, labelled: bool, edited: bool) -> dict:
+def _pictures(results: Results, cell: str, classes: list, concepts: list, edited: bool) -> dict:
     """The pages of each kind of picture: lists, empty where there is nothing of the kind."""
     exemplars = results.pages("probe", cell, "exemplars")
-    if labelled and not exemplars:
+    if (classes or concepts) and not exemplars:
         exemplars = [results.picture("probe", cell, "exemplars-1.png")]
     return {
         "exemplars": exemplars,
-        "f1": [results.picture("probe", cell, "f1.png")] if labelled else [],
+        "f1": [results.picture("probe", cell, "f1.png")] if classes else [],
+        "concepts": [results.picture("probe", cell, "concepts.png")] if concepts else [],
         "tradeoff": [results.picture("intervene", cell, "tradeoff.png")] if edited else [],
         "maps": results.pages("intervene", cell, "maps") if edited else [],
     }

@@ -72,3 +72,32 @@ def doubts(matches: list[dict]) -> dict:
 def _curve(curves: list[dict], place: str, method: str) -> dict:
     of = (curve for curve in curves if (curve["place"], curve["method"]) == (place, method))
     return next(of, {})
+
+
+def floors(evaluated: list[dict], probed: list[dict]) -> list[dict]:
+    """The records of the floors' reconstruction, each with its `classes` and `concepts`, {f1, gain, low,
+    high}, or None where nothing is labelled."""
+    of = {(row["floor"], row["of"]): row for row in probed}
+    return [
+        {**row, **{kind: of.get((row["floor"], kind)) for kind in ("classes", "concepts")}}
+        for row in evaluated
+    ]
+
+
+def verdict(of_floors: list[dict]) -> str:
+    """In one sentence, whether the SAE's latents detect more than those of its floors, seeds aside."""
+    told = []
+    for kind in ("concepts", "classes"):
+        rows = [row[kind] | {"floor": row["floor"]} for row in of_floors if row[kind]]
+        rows = [row for row in rows if row["low"] is not None and not row["floor"].startswith("seed")]
+        beaten = [row["floor"] for row in rows if row["low"] > 0]
+        level = [row["floor"] for row in rows if row["low"] <= 0]
+        if rows:
+            better = f"detect {kind} better than {_listed(beaten)}" if beaten else f"detect {kind}"
+            than = f"no better than {_listed(level)}" if level else ""
+            told.append(f"{better}{', but ' if beaten and level else ' ' if level else ''}{than}")
+    return f"Its latents {'; they '.join(told)}." if told else "Nothing is known of its floors."
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

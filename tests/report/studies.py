@@ -52,6 +52,11 @@ def write_cell(root: Path, cell: str, sae: str, classes, labelled, rng: np.rando
     rows = matches(classes, rng)
     write(root, "probe", cell, "classes.json", rows)
     write(root, "probe", cell, "metrics.json", probed(rows, "images" if labelled == "images" else "patches"))
+    gain = {"gain": 0.2, "low": 0.1, "high": 0.3}
+    floors = [{"floor": "random", "of": "classes", "f1": 0.1, **gain}] if rows else []
+    write(root, "probe", cell, "floors.json", floors)
+    write(root, "probe", cell, "concepts.json", [])
+    write(root, "probe", cell, "described.json", None)
     write(root, "probe", cell, "latents.json", [{"latent": 7, "maximum": 3.5, "density": 0.02}])
     pictures = ["probe/exemplars-1.png", "probe/exemplars-2.png", *(["probe/f1.png"] if rows else [])]
     pictures += ["intervene/maps-1.png", "intervene/tradeoff.png"] if task else []
@@ -97,7 +102,10 @@ def scores() -> dict:
         "coherence": 0.2,
         "n_tokens": 480.0,
     }
-    return {"val": {"nmse": 0.1234, **of}, "train": {"nmse": 0.0987, **of}}
+    val = {"nmse": 0.1234, "low": 0.11, "high": 0.13, **of}
+    floor = {"floor": "random", "nmse": 0.6, "l0": 32.0, "gain": 0.4766, "low": 0.45, "high": 0.5}
+    stability = {"cosine": 0.6, "null": 0.3, "share": 0.7, "overlap": 0.9}
+    return {"val": val, "train": {"nmse": 0.0987, **of}, "floors": [floor], "stability": stability}
 
 
 def fidelity() -> dict:
@@ -111,7 +119,16 @@ def matches(classes, rng: np.random.Generator) -> list[dict]:
             "name": name,
             "latent": int(rng.integers(64)),
             "threshold": 0.5,
-            "f1": float(rng.random()),
+            "f1": (f1 := float(rng.random())),
+            "low": 0.8 * f1,
+            "high": min(1.2 * f1, 1.0),
+            "shuffled": 0.1,
+            "p": 0.001,
+            "q": 0.002,
+            "detectable": 0.2,
+            "stability": 0.7,
+            "same": 1.0,
+            "clusters": 10,
             "f1_train": float(rng.random()),
             "null_f1": 0.01,
             "null_f1_95": 0.1,
@@ -126,15 +143,14 @@ def matches(classes, rng: np.random.Generator) -> list[dict]:
 
 
 def probed(rows: list[dict], units: str) -> dict:
-    keys = ("f1", "f1_train", "ap", "null_f1", "null_f1_95")
+    keys = ("f1", "low", "high", "shuffled", "f1_train", "ap", "null_f1", "null_f1_95")
     means = {key: float(np.mean([row[key] for row in rows])) if rows else None for key in keys}
     linear = {"activations": 0.8, "codes": 0.75, "majority": 0.1} if rows else None
-    above = float(np.mean([row["f1"] > row["null_f1_95"] for row in rows])) if rows else None
     return {
         "units": units if rows else None,
         "concepts": len(rows),
+        "claimed": len(rows),
         **means,
-        "above_null": above,
         "linear_probe": linear,
     }
 

@@ -53,8 +53,8 @@ def test_the_headline_holds_the_best_control_against_the_claim():
 
 def test_doubts_are_chance_and_sharing():
     rows = [
-        {"name": "a", "latent": 3, "f1": 0.5, "null_f1_95": 0.1},
-        {"name": "b", "latent": 3, "f1": 0.1, "null_f1_95": 0.1},
-        {"name": "c", "latent": 4, "f1": 0.05, "null_f1_95": 0.1},
+        {"name": "a", "latent": 3, "q": 0.01},
+        {"name": "b", "latent": 3, "q": 0.2},
+        {"name": "c", "latent": 4, "q": None},
     ]
     assert doubts(rows) == {"chance": ["b", "c"], "shared": {3: ["a", "b"]}}
