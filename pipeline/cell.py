@@ -107,6 +107,19 @@ class Cell:
                 raise SaevError(f"sae.{key} is {asked!r}, but {self.cfg.sae_dir} was trained with {found!r}")
         return sae
 
+    @cached_property
+    def floors(self) -> "dict[str, SAE]":
+        """What it must beat, by name."""
+        from saev.files import read_json
+        from saev.sae import load_sae
+
+        folder = Path(self.cfg.floors_dir)
+        of = read_json(folder / "floors.json", "floors stage")
+        if of["sae"] != self.sae.digest():
+            whose = f"the floors of SAE {of['sae']}, not of {self.cfg.sae_dir}, {self.sae.digest()}"
+            raise SaevError(f"{folder}: {whose}; run the floors stage again")
+        return {name: load_sae(folder / name) for name in of["floors"]}
+
     @cache  # noqa: B019 (as above)
     def codes(self, split: str) -> "Codes":
         """Of the SAE, on a split."""

@@ -62,7 +62,7 @@ def _check_places(cfg: DictConfig, known: dict) -> None:
     check_keys("results", OmegaConf.to_container(cfg.results), dict.fromkeys(known["results"], True))
     check_keys("acts", OmegaConf.to_container(cfg.acts), dict.fromkeys([*known["acts"], *cfg.acts], True))
     several = (f"{key}.{of}" for key in ("acts", "results") for of in cfg[key])
-    outputs = ["head_dir", "sae_dir", "codes", *several]
+    outputs = ["head_dir", "sae_dir", "floors_dir", "codes", *several]
     taken: dict[Path, str] = {}
     for key in ("store", "cell", *outputs):
         try:

@@ -18,9 +18,14 @@ def main(cfg: DictConfig) -> None:
     scores, probe, edits = (
         read_json(cell.results(stage) / "metrics.json") for stage in ("evaluate", "probe", "intervene")
     )
+    gains = [
+        row["gain"]
+        for row in read_json(cell.results("probe") / "floors.json")
+        if row["of"] == "classes" and row["gain"] is not None and not row["floor"].startswith("seed")
+    ]
     arms = {method: places.get(PLACE, {}) for method, places in (edits or {}).items()}
     controls = [arm["selectivity"] for method, arm in arms.items() if method != "chosen_latent" and arm]
-    with staged((cfg.results.summary, {"": '"null95"'})) as (output,):
+    with staged((cfg.results.summary, {"": '"gain"'})) as (output,):
         row = {
             "l0": round(scores["val"]["l0"], 1),
             "nmse": round(scores["val"]["nmse"], 4),
@@ -28,7 +33,7 @@ def main(cfg: DictConfig) -> None:
             "dense": round(scores["val"]["dense"], 4),
             "recov": rounded((scores["fidelity"] or {}).get("recovered")),
             "f1": rounded(probe["f1"]),
-            "null95": rounded(probe["null_f1_95"]),
+            "gain": rounded(min(gains, default=None)),
             "select": rounded(arms.get("chosen_latent", {}).get("selectivity")),
             "control": rounded(max(controls, default=None)),
         }

@@ -35,7 +35,7 @@ VALUES = {
 }
 """As they are typed, and as they are read."""
 
-WRITTEN = ("acts", "head_dir", "sae_dir", "codes", "results", "out")
+WRITTEN = ("acts", "head_dir", "sae_dir", "floors_dir", "codes", "results", "out")
 """Keys of places that a stage replaces: an existing folder or an empty name is no value to try them with."""
 PLACES = ("", "a_folder", "a_file")
 
@@ -44,9 +44,10 @@ BASES = {
     "extract": [*CELL, "layers=[4]", "extract.chunk=16", "machine.workers=0"],
     "head": CELL,
     "train": [*CELL, *LAYER, *SAE, *QUICK, "trainer.steps=3"],
+    "floors": [*CELL, *LAYER, *QUICK, "trainer.steps=3", "floors=[frozen-soft,random]"],
     "features": [*CELL, *LAYER],
     "evaluate": [*CELL, *LAYER, "evaluate.fidelity_images=4", "evaluate.train_images=4"],
-    "probe": [*CELL, *LAYER, "probe.max_tokens=200", "probe.exemplars=1"],
+    "probe": [*CELL, *LAYER, "probe.max_tokens=200", "probe.exemplars=1", "probe.permutations=19"],
     "intervene": [
         *(*CELL, *LAYER, "intervene.images=2", "intervene.strengths=[-1]", "intervene.arms=[{place: all}]"),
         "maps.classes=1",

@@ -28,6 +28,7 @@ STAGES = {
     "extract": [*TINY, "layers=[4]"],
     "head": TINY,
     "train": [*TINY, *LAYER, *SAE, *QUICK],
+    "floors": [*TINY, *LAYER, *QUICK, "floors=[frozen-decoder,seed-1,random]"],
     "features": [*TINY, *LAYER],
     "evaluate": [*TINY, *LAYER, "evaluate.fidelity_images=12"],
     "probe": [*TINY, *LAYER],

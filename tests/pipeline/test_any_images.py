@@ -19,6 +19,7 @@ def whole(cwd: Path, data: str, *overrides: str, task: tuple[str, ...] = ()) -> 
     here(cwd, "head", *common, *task)
     for stage, options in {
         "train": [*SAE, *QUICK],
+        "floors": [*QUICK],
         "features": [],
         "evaluate": [],
         "probe": ["probe.exemplars=3", *task],
@@ -110,7 +111,7 @@ def test_dead_and_single_latents(tmp_path):
         here(cwd, "extract", *common, "layers=[4]", "extract.chunk=8")
         here(cwd, "head", *common)
         here(cwd, "train", *common, *LAYER, *options, "trainer.steps=200", "trainer.batch_size=128")
-        for stage in ("features", "evaluate", "probe", "intervene", "summary"):
+        for stage in ("floors", "features", "evaluate", "probe", "intervene", "summary"):
             here(cwd, stage, *common, *LAYER, options[0])
         sae = options[0].removeprefix("sae=")
         write_grid(cwd, data=["folder"], saes=[sae])

@@ -11,9 +11,10 @@ from tests.pipeline.study import STAGES, digest, finish, here
 from tests.tally import tally
 
 READERS = {
-    "data/acts": ("head", "train", "features", "evaluate", "probe", "intervene"),
+    "data/acts": ("head", "train", "floors", "features", "evaluate", "probe", "intervene"),
     "data/head": ("evaluate", "intervene"),
-    "data/sae": ("features", "evaluate", "probe", "intervene"),
+    "data/sae": ("floors", "features", "evaluate", "probe", "intervene"),
+    "data/floors": ("evaluate", "probe"),
     "data/codes": ("probe", "intervene"),
     "results": ("intervene", "summary", "report"),
 }

@@ -17,6 +17,7 @@ OUTPUTS = {
     "extract": [f"data/acts/{STORE}/train", f"data/acts/{STORE}/val", f"results/extract/{STORE}"],
     "head": [f"data/head/{STORE}", f"results/head/{STORE}"],
     "train": [f"data/sae/{CELL}", f"results/train/{CELL}"],
+    "floors": [f"data/floors/{CELL}"],
     "features": [f"data/codes/{CELL}"],
     "evaluate": [f"results/evaluate/{CELL}"],
     "probe": [f"results/probe/{CELL}"],
@@ -27,11 +28,12 @@ OUTPUTS = {
 SMALL = {
     "extract": ["data.splits.train.n=12", "data.splits.val.n=6", "extract.chunk=4", "machine.workers=0"],
     "train": ["sae.d_sae=64", "trainer.steps=20", "trainer.batch_size=32", "trainer.checkpoint_every=8"],
+    "floors": ["trainer.steps=20", "trainer.batch_size=32", "floors=[frozen-soft]"],
     "evaluate": ["evaluate.fidelity_images=4"],
-    "probe": ["probe.exemplars=1", "probe.strongest=1"],
+    "probe": ["probe.exemplars=1", "probe.strongest=1", "probe.permutations=19"],
     "intervene": ["intervene.images=2", "maps.classes=1"],
 }
-SEEDED = ("head", "train", "probe", "evaluate", "intervene")
+SEEDED = ("head", "train", "floors", "probe", "evaluate", "intervene")
 
 
 def arguments(stage: str, seed: int) -> list[str]:

@@ -19,6 +19,8 @@ from tests.pipeline.study import (
     write_grid,
 )
 
+PROBED = ("metrics", "described", "classes", "concepts", "floors", "latents")
+
 
 def study(cwd: Path) -> Path:
     for stage, overrides in STAGES.items():
@@ -51,15 +53,23 @@ def test_leaves_exactly_the_promised_files(finished):
         f"results/head/{STORE}/metrics.json",
         *(f"data/head/{STORE}/{name}" for name in ("head.safetensors", "config.json")),
         *(f"data/sae/{CELL}/{name}" for name in ("sae.safetensors", "config.json")),
+        f"data/floors/{CELL}/floors.json",
+        *(
+            f"data/floors/{CELL}/{floor}/{name}"
+            for floor in ("frozen-decoder", "seed-1", "random")
+            for name in ("sae.safetensors", "config.json")
+        ),
         *(f"data/codes/{CELL}/{split}.safetensors" for split in ("train", "val")),
         f"results/train/{CELL}/curve.json",
         *(f"results/evaluate/{CELL}/{name}.json" for name in ("metrics", "density")),
-        *(f"results/probe/{CELL}/{name}.json" for name in ("metrics", "classes", "latents")),
+        *(f"results/probe/{CELL}/{name}.json" for name in PROBED),
         *(f"results/intervene/{CELL}/{name}.json" for name in ("metrics", "outcome")),
         f"results/{CELL}.json",
     }
     assert f"results/intervene/{CELL}/maps-1.png" in pictures and "report/index.html" in files
-    assert {f"results/probe/{CELL}/{name}.png" for name in ("f1", "exemplars-1", "exemplars-2")} <= pictures
+    assert {
+        f"results/probe/{CELL}/{name}.png" for name in ("f1", "concepts", "exemplars-1", "exemplars-2")
+    } <= pictures
 
 
 def test_stages_agree_with_each_other(finished):
@@ -99,6 +109,7 @@ def test_an_sae_that_waited_has_the_bytes_of_one_trained_alone(finished, tmp_pat
     for name, options in (("relu", relu), ("topk", ["sae=topk"]), ("random", ["sae=random"])):
         succeed(alone, "train", *common, *options)
         assert name == "relu" or f"train: {name} in " in "".join(said)
+    assert "train: random takes no steps; trainer.batch_size, trainer.steps make no difference" in said[1]
     assert digest(waiting, "data/sae", "results/train") == digest(alone, "data/sae", "results/train")
     assert len(digest(waiting, "data/sae")) == 3 * 2
     assert not list(waiting.glob(".scratch/train/*"))
@@ -118,8 +129,8 @@ def test_a_study_trains_on_one_stream_what_is_still_to_be_trained(finished, tmp_
 
 def test_a_baseline_goes_through_every_stage(finished, tmp_path):
     cwd = beginnings(finished, tmp_path / "cwd")
-    for stage in ("train", "features", "evaluate", "probe", "intervene", "summary"):
-        overrides = [o for o in STAGES[stage] if not o.startswith("sae.")]
+    for stage in list(STAGES)[2:]:
+        overrides = [o for o in STAGES[stage] if not o.startswith(("sae.", "trainer.", "floors="))]
         here(cwd, stage, *overrides, "sae=pca", "sae.d_sae=32")
     cell = "mosaic-timm-L4-pca"
     assert read(cwd / f"results/evaluate/{cell}/metrics.json")["val"]["nmse"] < 1
@@ -133,8 +144,8 @@ def test_an_sae_of_another_kind_of_token_goes_through_every_stage(tmp_path, kind
     here(tmp_path, "extract", *STAGES["extract"], "extract.tokens=[cls,patch,meanpool]")
     own = [f"+sae.tokens=[{kind}]", f"sae.name={kind}"]
     here(tmp_path, "head", *TINY)
-    for stage in ("train", "features", "evaluate", "probe", "intervene", "summary"):
-        fewer = ["trainer.batch_size=32"] if stage == "train" else []  # one token of each image
+    for stage in list(STAGES)[2:]:
+        fewer = ["trainer.batch_size=32"] if stage in ("train", "floors") else []  # one token of each image
         here(tmp_path, stage, *STAGES[stage], *own, *fewer)
     cell = f"mosaic-timm-L4-{kind}"
     assert read(tmp_path / f"data/sae/{cell}/config.json")["origin"]["kinds"] == [kind]

@@ -1,0 +1,103 @@
+"""What is asked of the latents of a cell, and the records of the answers."""
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from pipeline.cell import Cell
+
+if TYPE_CHECKING:  # torch is loaded by the stage alone
+    from saev.features import Codes
+    from saev.probing import Concepts, Match, Splits
+
+MEANS = ("f1_train", "shuffled", "null_f1", "null_f1_95")
+
+
+class Question(NamedTuple):
+    """Concepts of the units of both splits."""
+
+    train: "Concepts"
+    val: "Concepts"
+    units: Literal["patches", "tokens", "images"]
+    """What they are true of."""
+
+    def of(self, train: "Codes", val: "Codes") -> "Splits":
+        """The question asked of these codes of tokens."""
+        from saev.probing import Splits
+
+        if self.units == "images":
+            train, val = train.pooled("max"), val.pooled("max")
+        return Splits(train, val, self.train, self.val)
+
+
+def questions(cell: Cell, how: str, ignore: tuple[str, ...]) -> dict[str, Question]:
+    """The classes and, where the source of the images describes some, the concepts.
+
+    Args:
+        how: `tokens` or `images`, what a class is true of; `auto`: tokens, where masks label patches.
+        ignore: names of classes that are not asked for.
+    """
+    from saev.probing import classes_of_images, classes_of_tokens, described
+    from saev.tasks.task import ignored_classes
+
+    tokens = [cell.tokens(split) for split in ("train", "val")]
+    store = tokens[0].store
+    ignored = ignored_classes(ignore, store.classes, "task.ignore")
+    units = "patches" if tokens[0].grid else "tokens"
+    if how == "images" or (how == "auto" and store.labelled == "images" and tokens[0].per_image > 1):
+        asked = {"classes": Question(*(classes_of_images(t.store, ignored) for t in tokens), "images")}
+    else:
+        asked = {"classes": Question(*(classes_of_tokens(t, ignored) for t in tokens), units)}
+    found = [described(t.store, t) for t in tokens]
+    if None not in found:
+        asked["concepts"] = Question(*found, "images" if store.attrs["described"] == "images" else units)
+    return asked
+
+
+def headline(question: Question, matches: "Sequence[Match]", scores: tuple[str, ...], seed: int) -> dict:
+    """The means over the concepts whose latents beat their null, and how many do; None where none does."""
+    from saev.probing import mean_f1
+
+    claimed = [match for match in matches if match.claimed]
+    f1 = mean_f1(claimed, seed)
+    means = {
+        key: fmean(match.scores[key] for match in claimed) if claimed else None for key in (*MEANS, *scores)
+    }
+    counted = {
+        "concepts": len(matches),
+        "claimed": len(claimed),
+        "units": question.units if matches else None,
+    }
+    return {**counted, "f1": f1.value, "low": f1.low, "high": f1.high, **means}
+
+
+def rows(cell: Cell, matches: "Sequence[Match]") -> list[dict]:
+    """The records of the matches, with how well other seeds know their latents."""
+    from saev.evaluation import measure_stability
+
+    seeds = [sae for floor, sae in cell.floors.items() if floor.startswith("seed")]
+    known = measure_stability(cell.sae, seeds).cosine_s if seeds and matches else None
+    return [
+        {**match.row(), "stability": None if known is None else float(known[match.latent])}
+        for match in matches
+    ]
+
+
+def against_floors(cell: Cell, asked: dict[str, Question], found: dict, seed: int) -> list[dict]:
+    """What every floor reaches, by the same choice on the same units, and how much more the SAE does."""
+    from saev.features import encode
+    from saev.probing import difference, match_concepts, mean_f1
+
+    answers = []
+    for floor, sae in cell.floors.items():
+        where = f"{cell.cfg.floors_dir}/{floor}"
+        codes = [encode(sae, cell.tokens(split), what=where) for split in ("train", "val")]
+        for name, question in asked.items():
+            theirs = match_concepts(question.of(*codes), (), times=0, seed=seed)
+            gain, f1 = difference(found[name], theirs, seed), mean_f1(theirs, seed).value
+            of_concept = {match.name: match.scores["f1"] for match in theirs}
+            answers.append(
+                {"floor": floor, "of": name, "f1": f1}
+                | {"gain": gain.value, "low": gain.low, "high": gain.high, "f1_of": of_concept}
+            )
+    return answers
