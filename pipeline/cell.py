@@ -23,6 +23,10 @@ if TYPE_CHECKING:  # torch is loaded by the stages that need it
     from saev.tasks import Continuation, Task
 
 
+TABLE = ("table", "concepts", "cluster")
+"""Keys of conf/data that are not for the source, but for what is known of its images beside it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reading(Options, section="sae"):
     """Which tokens an SAE reads."""
@@ -38,9 +42,12 @@ class Cell:
     """
 
     def __init__(self, cfg: DictConfig):
+        from saev.data.table import Table
+
         self.cfg = cfg
         shared = self._options("data")
         splits = shared.pop("splits", None)
+        self.table = read(Table, {key: shared.pop(key) for key in TABLE if key in shared})
         check_keys("data.splits", splits, dict.fromkeys(cfg.acts, True))
         check_part("data", shared, "data", whole=False)
         for split in splits:
@@ -57,15 +64,15 @@ class Cell:
 
     def _of_split(self, split: str) -> tuple[dict, str]:
         """The options of a split's images, and what their names begin with."""
-        options = self._options("data")
+        options = {key: value for key, value in self._options("data").items() if key not in TABLE}
         own = options.pop("splits")[split]
         if not isinstance(own, dict):
             raise SaevError(f"data.splits.{split} must be a section of options, got {own!r}")
         return options | own, f"data.splits.{split}"
 
     def images(self, split: str) -> "ImageDataset":
-        """The images of a split, from their source."""
-        return build("data", *self._of_split(split))
+        """The images of a split, from their source, with what a table says of them."""
+        return self.table.describe(build("data", *self._of_split(split)))
 
     @cache  # noqa: B019 (a cell lives as long as its process)
     def store(self, split: str) -> "Store":

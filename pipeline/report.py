@@ -16,7 +16,16 @@ FILES = {r"index\.html": "sparse autoencoders</title>", r"[^/]+/L[^/]+/([^/]+/)?
 def main(cfg: DictConfig) -> None:
     from saev.machine.progress import say
     from saev.outputs import new_directory
-    from saev.report import Results, density_histogram, frontier, gather, loss_curves, save, write_report
+    from saev.report import (
+        Results,
+        density_histogram,
+        frontier,
+        gains_over_floors,
+        gather,
+        loss_curves,
+        save,
+        write_report,
+    )
 
     check_path("out", cfg.out)
     stores = gather(Results(), grid())
@@ -29,6 +38,8 @@ def main(cfg: DictConfig) -> None:
             save(density_histogram({sae["name"]: sae["density"] for sae in saes}), folder / "density.png")
             for sae in saes:
                 (folder / sae["name"]).mkdir()
+                if sae["floors"]:
+                    save(gains_over_floors(sae["floors"]), folder / sae["name"] / "floors.png")
                 for picture in chain(*sae["pictures"].values()):
                     shutil.copyfile(picture, folder / sae["name"] / picture.name)
         write_report(out / "index.html", stores=stores)

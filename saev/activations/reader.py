@@ -128,11 +128,11 @@ class Reader:
         return values
 
     def cluster(self) -> np.ndarray:
-        """(n_images, units) uint32, an index into the attribute `clusters`, 2^32 - 1 of none; empty if none
-        are described."""
+        """(n_images, units) uint32, an index into the attribute `clusters`, or where that is empty the number
+        of the image; 2^32 - 1 of none. Empty if nothing is described."""
         if not self.attrs["described"]:
             return np.zeros((self.n_images, 0), np.uint32)
-        values, n = self._read("labels/cluster"), len(self.attrs["clusters"])
+        values, n = self._read("labels/cluster"), len(self.attrs["clusters"]) or self.n_images
         if (wrong := values[(values >= n) & (values != NO_CLUSTER)]).size:
             raise self._damaged("labels/cluster", f"cluster {wrong[0]} of {n}")
         return values

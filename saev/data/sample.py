@@ -64,4 +64,5 @@ class Described(ImageDataset, Protocol):
     concepts: tuple[str, ...]
     """Names of properties of which a region may show any number."""
     clusters: tuple[str, ...]
-    """Names of the independent things that regions are of (a patient, a site, a photograph)."""
+    """Names of the independent things that regions are of (a patient, a site, a photograph); (): each image
+    is one, and its number stands in the place of the index."""

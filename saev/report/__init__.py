@@ -6,6 +6,7 @@ from saev.report.curves import frontier as frontier
 from saev.report.curves import loss_curves as loss_curves
 from saev.report.exemplars import Exemplars as Exemplars
 from saev.report.exemplars import exemplar_pages as exemplar_pages
+from saev.report.gains import gains_over_floors as gains_over_floors
 from saev.report.maps import EditedMap as EditedMap
 from saev.report.maps import map_pages as map_pages
 from saev.report.outcomes import tradeoff as tradeoff

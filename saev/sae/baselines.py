@@ -75,7 +75,8 @@ class KMeans(_Fitted):
 
     k = 1: the nearest alone, f_s = ||c_s||, so that x_hat is the centroid. It maximises
     pre_s = <z, c_s> - ||c_s||^2 / 2.
-    k > 1: their directions as a TopK dictionary, f = ReLU(top_k(<z, c_s> / ||c_s||)).
+    k > 1: their directions u_s = c_s / ||c_s|| as a TopK dictionary, f = ReLU(top_k(<z, u_s>)) / k, so that
+    x_hat is the mean of the k projections: the centroids nearest to a token are nearly the same direction.
     """
 
     k: Annotated[int, between(1, "d_sae")] = 1
@@ -100,7 +101,7 @@ class KMeans(_Fitted):
 
     def values(self, sae: SAE, pre: Tensor, latents: Tensor | slice) -> Tensor:
         if self.k > 1:
-            return super().values(sae, pre, latents)
+            return super().values(sae, pre, latents) / self.k
         return torch.linalg.vector_norm(sae.W_enc, dim=0)[latents]
 
 

@@ -35,7 +35,7 @@ DICTIONARIES: dict[str, Callable[[int, int, int], Architecture]] = {
     "random": lambda d_sae, d, k: RandomDirections(d_sae=d_sae, k=k),
     "neurons": lambda d_sae, d, k: Neurons(d_sae=2 * d, k=min(k, 2 * d)),
     "pca": lambda d_sae, d, k: PCA(d_sae=2 * d, k=min(k, 2 * d)),
-    "kmeans": lambda d_sae, d, k: KMeans(d_sae=d_sae, k=k, n_sample=max(d_sae, 2**16)),
+    "kmeans": lambda d_sae, d, k: KMeans(d_sae=d_sae, k=k, n_sample=8 * d_sae),
 }
 """From (latents of the SAE, width of the activations, active latents)."""
 

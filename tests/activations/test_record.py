@@ -12,6 +12,7 @@ import zarr
 from saev.activations import Recording, inspect_store, record
 from saev.backbones import timm_vit
 from saev.data import IGNORE, Mosaic, Sample, majority_labels
+from saev.data.sample import NO_CLUSTER, UNKNOWN
 from saev.errors import SaevError
 from saev.machine import Machine
 from tests.activations.examples import CPU, MISSING, SPANS, Damaged, Odd, make
@@ -275,3 +276,33 @@ def test_a_corrupt_image_is_fatal_by_default(registers, tmp_path, workers):
             machine=replace(CPU, workers=workers),
         )
     assert not (tmp_path / "out").exists()
+
+
+def test_patches_have_the_concepts_and_the_cluster_of_their_region(tiny_vit, tmp_path):
+    """Against a count of the pixels that each patch of 16 px sees, which no other part of the code did."""
+    images = Damaged((2,), split="val", n=5, size=64)
+    store = make(tiny_vit, tmp_path, images, corrupt="missing")
+    assert store.attrs["concepts"] == list(Mosaic.concepts) and store.attrs["described"] == "patches"
+    concepts, cluster = store.concepts(), store.cluster()
+    assert (concepts[2] == UNKNOWN).all() and (cluster[2] == NO_CLUSTER).all()
+    for i in (0, 1, 3, 4):
+        regions = images[i].regions
+        seen = store.preprocess.crop_labels(regions.of_pixel)
+        for p in range(16):
+            row, column = divmod(p, 4)
+            patch = seen[16 * row : 16 * row + 16, 16 * column : 16 * column + 16]
+            inside, n = np.unique(patch, return_counts=True)
+            if n.max() >= 0.9 * 256:
+                region = inside[n.argmax()]
+                np.testing.assert_array_equal(concepts[i, p], regions.concepts_rc[region])
+                assert cluster[i, p] == regions.cluster_r[region]
+            else:
+                assert (concepts[i, p] == UNKNOWN).all() and cluster[i, p] == NO_CLUSTER
+
+
+def test_a_cluster_without_a_name_is_one_line(tiny_vit, tmp_path):
+    class Nameless(Mosaic):
+        clusters = ("one",)
+
+    with pytest.raises(SaevError, match=r"image 0 .*: label \d+, but the data have 1 clusters"):
+        make(tiny_vit, tmp_path, Nameless(split="val", n=3, size=64))

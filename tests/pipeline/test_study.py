@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from saev.data import Mosaic
 from tests.pipeline.study import (
     CELL,
     LAYER,
@@ -14,6 +15,7 @@ from tests.pipeline.study import (
     TINY,
     beginnings,
     digest,
+    finish,
     here,
     succeed,
     write_grid,
@@ -158,3 +160,16 @@ def test_an_sae_of_another_kind_of_token_goes_through_every_stage(tmp_path, kind
         assert scores["fidelity"] is not None and outcome["points"]
     write_grid(tmp_path, saes=[kind])
     here(tmp_path, "report")
+
+
+def test_no_stage_opens_the_sealed_split(tmp_path, monkeypatch):
+    """Whatever a stage opens of the embedded data, in its own process as here, is told by its split."""
+    opened, begin = set(), Mosaic.__init__
+
+    def told(self, **options):
+        opened.add(options["split"])
+        begin(self, **options)
+
+    monkeypatch.setattr(Mosaic, "__init__", told)
+    finish(tmp_path)
+    assert opened == {"train", "val"}

@@ -16,7 +16,7 @@ def test_the_page_has_every_picture_that_it_names_or_one_line_says_why_not(tmp_p
     assert done.returncode == 0 and done.stderr == "report: report/index.html\n", done.stderr
     page = (tmp_path / "report/index.html").read_text(encoding="utf-8")
     pictures = {p.relative_to(tmp_path / "report").as_posix() for p in tmp_path.glob("report/**/*.png")}
-    assert len(pictures) == 2 * (3 + 2 * 5) and all(f'src="{picture}"' in page for picture in pictures)
+    assert len(pictures) == 2 * (3 + 2 * 6) and all(f'src="{picture}"' in page for picture in pictures)
     assert page.count("<img") == len(pictures)
 
     damaged = Path("results/probe/birds-vit-L4-relu/f1.png")

@@ -97,7 +97,7 @@ def test_dictionaries_have_as_many_active_latents():
     made = {name: floor(name, ReLU(d_sae=64), 24, 9, 0).architecture for name in FLOORS if name not in TWINS}
     assert made["random"] == RandomDirections(d_sae=64, k=9)
     assert made["neurons"] == Neurons(d_sae=48, k=9) and made["pca"] == PCA(d_sae=48, k=9)
-    assert made["kmeans"] == KMeans(d_sae=64, k=9, n_sample=2**16)
+    assert made["kmeans"] == KMeans(d_sae=64, k=9, n_sample=512)
     assert floor("seed-2", OF, 24, 9, 2**32 - 1).seed == 1
 
 

@@ -1,0 +1,122 @@
+"""What else is known of images: a table beside them, and the clusters that they are of."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from saev.checks import Options
+from saev.data.listing import read_lines, stamp
+from saev.data.sample import NO_CLUSTER, UNKNOWN, ImageDataset, Regions, Sample
+from saev.errors import SaevError
+from saev.files import fingerprint
+
+VALUES = {"1": 1, "true": 1, "yes": 1, "0": 0, "false": 0, "no": 0, "": UNKNOWN, "?": UNKNOWN}
+"""What a cell of a concept's column may be, in capitals or not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Options, section="data"):
+    """What a source's images are described by."""
+
+    table: str | None = None
+    """A CSV file with a header and a column `image`: the end of an image's path, as much of it as tells it
+    from others (`a.jpg`, or `site7/a.jpg`)."""
+    concepts: tuple[str, ...] = ()
+    """Columns of it that say 1 or 0 (yes, no, true, false; nothing where nobody knows) of each image."""
+    cluster: str | int | None = None
+    """The independent thing that an image is of (a patient, a slide, a site): a column, or a part of the
+    path: -2 is the folder that the image lies in. None: each image is one."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.table is None and (self.concepts or isinstance(self.cluster, str)):
+            columns = [*self.concepts, *([self.cluster] if isinstance(self.cluster, str) else [])]
+            raise SaevError(f"data.table must name the CSV that has {', '.join(columns)}, got None")
+        if self.table is not None and not self.concepts and not isinstance(self.cluster, str):
+            raise SaevError("data.concepts or data.cluster must name columns of data.table, got none")
+
+    def describe(self, images: ImageDataset) -> ImageDataset:
+        """The source with what the table says; itself if nothing is asked for."""
+        return images if self == Table() else Tabled(images, self)
+
+
+class Tabled:
+    """A source whose images a table describes.
+
+    Raises:
+        SaevError: the table is missing, lacks a column, or says of an image nothing, too much, or what is no
+            value.
+    """
+
+    described = "images"
+
+    def __init__(self, images: ImageDataset, options: Table):
+        self.images, self.classes, self.concepts = images, images.classes, options.concepts
+        names = [PurePosixPath(Path(images.name(i)).as_posix()) for i in range(len(images))]
+        rows = _rows(options, names) if options.table else [{}] * len(names)
+        self._concepts = np.array(
+            [[_value(row, column, options) for column in options.concepts] for row in rows], np.int8
+        ).reshape(len(rows), len(options.concepts))
+        self.clusters, self._cluster = (), range(len(names))
+        if options.cluster is not None:
+            of = [_cluster(name, row, options.cluster) for name, row in zip(names, rows, strict=True)]
+            self.clusters = tuple(sorted(set(of) - {None}))
+            number = {name: i for i, name in enumerate(self.clusters)} | {None: NO_CLUSTER}
+            self._cluster = [number[name] for name in of]
+        stamped = stamp(options.table) if options.table else None
+        self.fingerprint = fingerprint([images.fingerprint, stamped, repr(options)])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def name(self, i: int) -> str:
+        return self.images.name(i)
+
+    def __getitem__(self, i: int) -> Sample:
+        cluster = np.array([self._cluster[i]], np.uint32)
+        return self.images[i]._replace(regions=Regions(self._concepts[[i]], cluster))
+
+
+def _rows(options: Table, names: list[PurePosixPath]) -> list[dict[str, str]]:
+    """The row of every image."""
+    lines = read_lines(options.table, "the table of data.table")
+    found = list(csv.DictReader(lines))
+    header = next(csv.reader(lines), [])
+    cluster = [options.cluster] if isinstance(options.cluster, str) else []
+    for column in ("image", *options.concepts, *cluster):
+        if column not in header:
+            raise SaevError(f"{options.table}: has no column {column!r}; there are {', '.join(header)}")
+    by_name: dict[str, dict[str, str]] = {}
+    for row in found:
+        if row["image"] in by_name:
+            raise SaevError(f"{options.table}: names the image {row['image']!r} twice")
+        by_name[row["image"]] = row
+    return [_row_of(name, by_name, options.table) for name in names]
+
+
+def _row_of(name: PurePosixPath, by_name: dict[str, dict[str, str]], table: str) -> dict[str, str]:
+    """The one row whose `image` is an end of the path."""
+    ends = ("/".join(name.parts[-n:]) for n in range(1, len(name.parts) + 1))
+    rows = [by_name[end] for end in ends if end in by_name]
+    if len(rows) != 1:
+        what = "no row" if not rows else f"{len(rows)} rows ({', '.join(row['image'] for row in rows)})"
+        raise SaevError(f"{table}: {what} for the image {name}; its column image must name each once")
+    return rows[0]
+
+
+def _value(row: dict[str, str], column: str, options: Table) -> int:
+    text = (row[column] or "").strip()
+    if text.lower() not in VALUES:
+        raise SaevError(f"{options.table}: {column} of {row['image']} must be 1, 0 or nothing, got {text!r}")
+    return VALUES[text.lower()]
+
+
+def _cluster(name: PurePosixPath, row: dict[str, str], cluster: str | int) -> str | None:
+    """The name of the cluster that an image is of; None if none is told."""
+    if isinstance(cluster, str):
+        return (row[cluster] or "").strip() or None
+    if not -len(name.parts) <= cluster < len(name.parts):
+        raise SaevError(f"data.cluster must be a part of {name}, which has {len(name.parts)}, got {cluster}")
+    return name.parts[cluster]
