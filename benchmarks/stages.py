@@ -25,6 +25,7 @@ from pipeline.cell import grid
 from saev.activations import Store
 from saev.machine import Machine
 from saev.machine.allocator import keep_freed_memory
+from saev.training import TWINS
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,7 +45,8 @@ def operations(data: str, backbone: str, layer: int, sae: str) -> dict[str, dict
     """What the dense products of a cell take in each stage: of the ViT, and of the encoder."""
     chosen = [f"data={data}", f"backbone={backbone}", f"layer={layer}", f"sae={sae}"]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        train, evaluate = compose("train", chosen), compose("evaluate", chosen).evaluate
+        words = [*chosen, f"trainer={grid()['trainer']}"]
+        train, evaluate = compose("train", words), compose("evaluate", chosen).evaluate
     stores = {split: Store(path) for split, path in train.acts.items()}
     n, val = sum(store.n_images for store in stores.values()), stores["val"]
     d, t, patches = val.d, val.n_tokens, val.grid[0] * val.grid[1]
@@ -53,9 +55,12 @@ def operations(data: str, backbone: str, layer: int, sae: str) -> dict[str, dict
     encoder = 2 * d * train.sae.d_sae  # of a token
     steps = json.loads(Path(train.results.train, "curve.json").read_text())[-1]["step"] + 1
     seen = evaluate.train_images + val.n_images
+    floors = json.loads(Path(train.floors_dir, "floors.json").read_text())["floors"]
+    twins = sum(name in TWINS for name in floors)
     return {
         "extract": {"vit": n * before * block},
         "train": {"encoder": steps * train.trainer.batch_size * encoder},
+        "floors": {"encoder": twins * steps * train.trainer.batch_size * encoder},
         "features": {"encoder": n * patches * encoder},
         "evaluate": {
             "encoder": seen * patches * encoder,
@@ -87,11 +92,16 @@ def main() -> None:
     rates = {"vit": bf16 if Machine().bf16 else fp32, "encoder": fp32}
     seconds, study = timed(), grid()
     products: dict[str, float] = {}
-    for cell in product(*(study[key] for key in ("data", "backbones", "layers", "saes"))):
-        for stage, parts in operations(*cell).items():
-            took, before = sum(count / rates[part] for part, count in parts.items()), products.get(stage, 0.0)
-            # One pass of extract is for all layers and SAEs.
-            products[stage] = max(before, took) if stage == "extract" else before + took
+    for data, backbone in product(study["data"], study["backbones"]):
+        recorded = 0.0  # in one pass for all layers and SAEs
+        for cell in product(study["layers"], study["saes"]):
+            for stage, parts in operations(data, backbone, *cell).items():
+                took = sum(count / rates[part] for part, count in parts.items())
+                if stage == "extract":
+                    recorded = max(recorded, took)
+                else:
+                    products[stage] = products.get(stage, 0.0) + took
+        products["extract"] = products.get("extract", 0.0) + recorded
     stages = {name: {"seconds": round(took, 1)} for name, took in seconds.items()}
     for name, took in products.items():
         stages[name]["products"] = round(took, 1)

@@ -17,6 +17,8 @@ HOME = Path(__file__).parents[1] / "conf"
 """The configuration that comes with the code, and so has the keys that the code reads."""
 NAMED = ("data", "backbone", "sae")
 """Groups whose files give themselves a name, of which those of the results are made."""
+NAMES = ("store", "cell")
+"""Keys of conf/paths.yaml that are no places, but parts of their names."""
 
 
 def check_choices(words: list[str]) -> None:
@@ -62,9 +64,10 @@ def _check_places(cfg: DictConfig, known: dict) -> None:
     check_keys("results", OmegaConf.to_container(cfg.results), dict.fromkeys(known["results"], True))
     check_keys("acts", OmegaConf.to_container(cfg.acts), dict.fromkeys([*known["acts"], *cfg.acts], True))
     several = (f"{key}.{of}" for key in ("acts", "results") for of in cfg[key])
-    outputs = ["head_dir", "sae_dir", "floors_dir", "codes", *several]
+    single = (key for key, value in known.items() if isinstance(value, str) and key not in NAMES)
+    outputs = [*single, *several]
     taken: dict[Path, str] = {}
-    for key in ("store", "cell", *outputs):
+    for key in (*NAMES, *outputs):
         try:
             place = OmegaConf.select(cfg, key)
         except InterpolationKeyError:  # of a stage that composes no SAE, and leaves nothing there

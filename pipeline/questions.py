@@ -55,11 +55,12 @@ def questions(cell: Cell, how: str, ignore: tuple[str, ...]) -> dict[str, Questi
 
 
 def headline(question: Question, matches: "Sequence[Match]", scores: tuple[str, ...], seed: int) -> dict:
-    """The means over the concepts whose latents beat their null, and how many do; None where none does."""
+    """The means over the concepts whose latents beat their null, None where none does; how many do; and the
+    mean F1 of all, which comparisons are of, since others claim other concepts."""
     from saev.probing import mean_f1
 
     claimed = [match for match in matches if match.claimed]
-    f1 = mean_f1(claimed, seed)
+    f1, every = mean_f1(claimed, seed), mean_f1(matches, seed)
     means = {
         key: fmean(match.scores[key] for match in claimed) if claimed else None for key in (*MEANS, *scores)
     }
@@ -68,7 +69,8 @@ def headline(question: Question, matches: "Sequence[Match]", scores: tuple[str, 
         "claimed": len(claimed),
         "units": question.units if matches else None,
     }
-    return {**counted, "f1": f1.value, "low": f1.low, "high": f1.high, **means}
+    of_all = {"all_f1": every.value, "all_low": every.low, "all_high": every.high}
+    return {**counted, "f1": f1.value, "low": f1.low, "high": f1.high, **of_all, **means}
 
 
 def rows(cell: Cell, matches: "Sequence[Match]") -> list[dict]:

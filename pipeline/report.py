@@ -18,6 +18,7 @@ def main(cfg: DictConfig) -> None:
     from saev.outputs import new_directory
     from saev.report import (
         Results,
+        against_untrained,
         density_histogram,
         frontier,
         gains_over_floors,
@@ -42,7 +43,7 @@ def main(cfg: DictConfig) -> None:
                     save(gains_over_floors(sae["floors"]), folder / sae["name"] / "floors.png")
                 for picture in chain(*sae["pictures"].values()):
                     shutil.copyfile(picture, folder / sae["name"] / picture.name)
-        write_report(out / "index.html", stores=stores)
+        write_report(out / "index.html", stores=stores, untrained=against_untrained(stores))
     say(f"report: {cfg.out}/index.html")
 
 

@@ -2,10 +2,10 @@
 does as well."""
 
 from collections.abc import Callable, Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
-import scipy.stats
 
 Figure = Callable[[np.ndarray], np.ndarray]
 """Smooth function of totals over clusters, (r, m) totals -> (r,) values: F1, NMSE, their means over concepts
@@ -82,7 +82,8 @@ def resample(sums_gm: np.ndarray, figure: Figure, *, times: int = 2000, seed: in
     if g < FEWEST_CLUSTERS or not np.isfinite(value):
         return None
     if g > MANY_CLUSTERS:
-        return Resampled(value, error, scipy.stats.norm.ppf((np.arange(times) + 0.5) / times))
+        quantile = NormalDist().inv_cdf
+        return Resampled(value, error, np.array([quantile((r + 0.5) / times) for r in range(times)]))
     values, errors = _studentised(resamples(g, times, seed), sums_gm, figure)
     good = np.isfinite(values) & (errors > 0)
     t_r = (values[good] - value) / errors[good] if good.any() else np.zeros(1)
@@ -131,15 +132,17 @@ def by_chance(value: float, null_r: np.ndarray) -> float:
 def discoveries(p_values: Sequence[float | None]) -> list[float | None]:
     """The q-values of Benjamini and Hochberg (1995); None, of what was not tested, stays None and counts for
     nothing."""
+    from scipy.stats import false_discovery_control  # a second that most stages do not need
+
     tested = [p for p in p_values if p is not None]
-    q = iter(scipy.stats.false_discovery_control(tested).tolist() if tested else ())
+    q = iter(false_discovery_control(tested).tolist() if tested else ())
     return [None if p is None else next(q) for p in p_values]
 
 
 def detectable(null_r: np.ndarray, error: float, *, level: float = 0.05, power: float = 0.8) -> float:
     """The smallest figure that a test against this null would find with the given power: the null's upper
     quantile, and as many standard errors above it as the power takes."""
-    return float(np.quantile(null_r, 1 - level) + scipy.stats.norm.ppf(power) * error)
+    return float(np.quantile(null_r, 1 - level) + NormalDist().inv_cdf(power) * error)
 
 
 def resamples(n: int, times: int = 1000, seed: int = 0) -> np.ndarray:

@@ -54,7 +54,8 @@ class Match:
     null_f1, null_f1_95  mean and 95th percentile of the live latents, each at its best training threshold
     rank                 the share of them with at least the F1 of the one that is named
     same                 the share of folds that chose the one that is named
-    units, images, clusters   that show the concept
+    units, images        that show the concept
+    clusters, folds      that it is judged on, and in how many parts
     """
     sums_gm: np.ndarray
     """Of each cluster of validation, what it adds to 2 hits and to fires + members: their ratio is F1."""
@@ -157,7 +158,8 @@ def _measured(
         "rank": float((f1_val[tables.live] >= f1_val[s]).mean()),
         "units": int(truth.sum()),
         "images": len(np.unique(asked.image[units[truth]])),
-        "clusters": len(np.unique(asked.cluster[units[truth]])),
+        "clusters": len(np.unique(asked.cluster[units])),
+        "folds": len(detectors),
         "same": float(np.mean([detector.latent == s for detector in detectors])),
         **{name: _over_folds(SCORES[name], splits.val, asked, c, detectors) for name in scores},
     }

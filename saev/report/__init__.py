@@ -15,3 +15,4 @@ from saev.report.records import Results as Results
 from saev.report.study import gather as gather
 from saev.report.style import save as save
 from saev.report.style import save_pages as save_pages
+from saev.report.tables import against_untrained as against_untrained

@@ -56,12 +56,14 @@ _PROBED = ("f1", "f1_train", "ap", "shuffled", "null_f1", "null_f1_95")
 _MATCHED = ("f1", "f1_train", "null_f1", "null_f1_95", "ap", "prevalence")
 _DOUBTED = ("low", "high", "shuffled", "p", "q", "detectable", "stability")
 _INTERVAL = {"low": Maybe(NUMBER), "high": Maybe(NUMBER)}
+_OF_ALL = {key: Maybe(SHARE) for key in ("all_f1", "all_low", "all_high")}
 _PROBE = {
     "units": Maybe(TEXT),
     "concepts": COUNT,
     "claimed": COUNT,
     **{key: Maybe(SHARE) for key in _PROBED},
     **_INTERVAL,
+    **_OF_ALL,
     "linear_probe": Maybe({key: Maybe(SHARE) for key in ("activations", "codes", "majority")}),
 }
 _MATCHES = [
@@ -71,6 +73,7 @@ _MATCHES = [
         "units": COUNT,
         "images": COUNT,
         "clusters": COUNT,
+        "folds": COUNT,
         "same": SHARE,
         **{key: SHARE for key in _MATCHED},
         **{key: Maybe(NUMBER) for key in _DOUBTED},

@@ -11,7 +11,8 @@ def gather(results: Results, grid: dict[str, list]) -> list[dict]:
     """Everything that the page says, for each data set and backbone of the grid.
 
     Args:
-        grid: {data, backbones, layers, saes}, as in conf/study.yaml.
+        grid: {data, backbones, layers, saes}, as in conf/study.yaml, and there `untrained`, those of the
+            backbones that have random weights.
 
     Raises:
         SaevError: a file is missing or damaged.
@@ -27,6 +28,7 @@ def _store(results: Results, data: str, backbone: str, grid: dict[str, list]) ->
         "name": name,
         "data": data,
         "backbone": backbone,
+        "untrained": backbone in grid.get("untrained", ()),
         "splits": results.read("extract", name, "metrics.json"),
         "classes": results.read("extract", name, "classes.json"),
         "head": results.read("head", name, "metrics.json"),

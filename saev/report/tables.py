@@ -1,6 +1,7 @@
 """What the page says beyond the records: each claim beside its controls, and what speaks against it."""
 
 from collections import defaultdict
+from itertools import product
 
 from saev.report.bars import by_chance
 from saev.report.outcomes import PLACES, is_control
@@ -97,6 +98,30 @@ def verdict(of_floors: list[dict]) -> str:
             than = f"no better than {_listed(level)}" if level else ""
             told.append(f"{better}{', but ' if beaten and level else ' ' if level else ''}{than}")
     return f"Its latents {'; they '.join(told)}." if told else "Nothing is known of its floors."
+
+
+def against_untrained(stores: list[dict]) -> list[str]:
+    """One sentence for each SAE of a trained backbone: what the same SAE finds in one of random weights."""
+    told = []
+    for store, floor in product(stores, stores):
+        if store["untrained"] or not floor["untrained"] or store["data"] != floor["data"]:
+            continue
+        for mine, theirs in zip(store["layers"], floor["layers"], strict=True):
+            for sae, twin in zip(mine["saes"], theirs["saes"], strict=True):
+                where = f"layer {mine['layer']}, {sae['name']}: mean F1"
+                parts = [
+                    f"of all {kind} {_interval(sae[key])} in {store['backbone']}, {_interval(twin[key])} in "
+                    f"{floor['backbone']}, whose weights are random"
+                    for kind, key in (("concepts", "described"), ("classes", "probe"))
+                    if sae[key] and twin[key] and None not in (sae[key]["all_f1"], twin[key]["all_f1"])
+                ]
+                told += [f"{where} {'; '.join(parts)}."] if parts else []
+    return told
+
+
+def _interval(probe: dict) -> str:
+    value = f"{probe['all_f1']:.2f}"
+    return value if probe["all_low"] is None else f"{value} [{probe['all_low']:.2f}, {probe['all_high']:.2f}]"
 
 
 def _listed(names: list[str]) -> str:

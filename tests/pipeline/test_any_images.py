@@ -98,6 +98,30 @@ def test_images_without_labels_to_tell_apart(tmp_path, labels):
     assert head["reason"] in (tmp_path / "report/index.html").read_text()
 
 
+def test_a_table_of_concepts_and_patients(tmp_path):
+    """Unlabelled images that a table describes: concepts of images, judged by patients that chose nothing."""
+    root = mixed.flat(tmp_path / "set", {"train": 24, "val": 24}, scale=0.4)
+    rows = [
+        f"{split}/{file.name},p{i % 12},{int(i % 9 < 3)},{'?' if i % 5 == 0 else i % 2}"
+        for split in ("train", "val")
+        for i, file in enumerate(sorted((root / split).iterdir()))
+    ]
+    (root / "told.csv").write_text("\n".join(["image,patient,warm,odd", *rows]))
+    told = [f"+data.table={root}/told.csv", "+data.concepts=[warm,odd]", "+data.cluster=patient"]
+    whole(tmp_path, "folder", f"data.root={root}", *told)
+    found, described = read(tmp_path, "probe", "concepts"), read(tmp_path, "probe", "described")
+    assert [row["name"] for row in found] == ["warm", "odd"] and described["units"] == "images"
+    assert (
+        found[0]["clusters"] == 12
+        and found[0]["folds"] == 4
+        and found[0]["units"] == 9
+        and found[0]["low"] is not None
+    )
+    assert read(tmp_path, "probe", "classes") == []
+    page = (tmp_path / "report/index.html").read_text()
+    assert "cross-fitted over 12 clusters" in page
+
+
 def test_dead_and_single_latents(tmp_path):
     """An SAE that has died, or has one latent, is a result to be told and no reason to stop."""
     root = mixed.class_folders(tmp_path / "set", {"train": 3, "val": 2}, n_classes=3, scale=0.6)

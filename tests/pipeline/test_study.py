@@ -1,6 +1,7 @@
 """The whole study, small, as its users run it: every stage a process, every file read back."""
 
 import json
+from functools import wraps
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,7 @@ def test_no_stage_opens_the_sealed_split(tmp_path, monkeypatch):
     """Whatever a stage opens of the embedded data, in its own process as here, is told by its split."""
     opened, begin = set(), Mosaic.__init__
 
+    @wraps(begin)
     def told(self, **options):
         opened.add(options["split"])
         begin(self, **options)

@@ -129,6 +129,7 @@ def matches(classes, rng: np.random.Generator) -> list[dict]:
             "stability": 0.7,
             "same": 1.0,
             "clusters": 10,
+            "folds": 1,
             "f1_train": float(rng.random()),
             "null_f1": 0.01,
             "null_f1_95": 0.1,

@@ -45,7 +45,7 @@ class Page(HTMLParser):
 
 def page(tmp_path, **study) -> Page:
     stores = gather(Results(tmp_path), write_study(tmp_path, **study))
-    write_report(tmp_path / "index.html", stores=stores)
+    write_report(tmp_path / "index.html", stores=stores, untrained=[])
     return Page((tmp_path / "index.html").read_text(encoding="utf-8"))
 
 
@@ -75,7 +75,8 @@ def test_any_study_is_one_sound_page(tmp_path, study):
     # What is wider than a telephone scrolls by itself.
     html = (tmp_path / "index.html").read_text()
     assert len(made.all("table")) == len(re.findall(r'<div class="scroll"><table', html))
-    write_report(tmp_path / "again.html", stores=gather(Results(tmp_path), write_study(tmp_path, **study)))
+    again = gather(Results(tmp_path), write_study(tmp_path, **study))
+    write_report(tmp_path / "again.html", stores=again, untrained=[])
     assert (tmp_path / "again.html").read_text() == html
 
 
@@ -154,7 +155,7 @@ def test_only_an_sae_whose_latents_are_all_alike_is_called_unspecialised(tmp_pat
     for layer in stores[0]["layers"]:
         for sae in layer["saes"]:
             sae["usual"] = sae["val"]["l0"] / sae["latents"]
-    write_report(tmp_path / "index.html", stores=stores)
+    write_report(tmp_path / "index.html", stores=stores, untrained=[])
     assert "none has specialised" in (tmp_path / "index.html").read_text()
 
 
@@ -162,7 +163,7 @@ def test_missing_content_is_an_error(tmp_path):
     stores = gather(Results(tmp_path), write_study(tmp_path))
     del stores[0]["layers"][0]["saes"][0]["doubts"]
     with pytest.raises(Exception, match="doubts"):
-        write_report(tmp_path / "index.html", stores=stores)
+        write_report(tmp_path / "index.html", stores=stores, untrained=[])
     assert not (tmp_path / "index.html").exists()
 
 

@@ -1,4 +1,4 @@
-from saev.report.tables import compared, doubts, headline
+from saev.report.tables import against_untrained, compared, doubts, headline, verdict
 from tests.report.studies import METHODS, STRENGTHS, nothing, outcome
 
 
@@ -58,3 +58,32 @@ def test_doubts_are_chance_and_sharing():
         {"name": "c", "latent": 4, "q": None},
     ]
     assert doubts(rows) == {"chance": ["b", "c"], "shared": {3: ["a", "b"]}}
+
+
+def store_of(backbone, untrained, f1, low):
+    probe = {"all_f1": f1, "all_low": low, "all_high": None if low is None else f1 + 0.1}
+    saes = [{"name": "topk", "probe": probe, "described": None}]
+    return {"data": "d", "backbone": backbone, "untrained": untrained, "layers": [{"layer": 4, "saes": saes}]}
+
+
+def test_a_trained_backbone_is_held_against_one_of_random_weights():
+    stores = [store_of("vit", False, 0.5, 0.4), store_of("noise", True, 0.45, None)]
+    (told,) = against_untrained(stores)
+    values = "0.50 [0.40, 0.60] in vit, 0.45 in noise"
+    assert told == f"layer 4, topk: mean F1 of all classes {values}, whose weights are random."
+    assert against_untrained(stores[:1]) == [] == against_untrained(stores[1:])
+    assert against_untrained([store_of("vit", False, None, None), stores[1]]) == []
+
+
+def test_the_verdict_names_what_is_beaten_and_what_is_not():
+    def floor(name, low):
+        gained = {"gain": low + 0.1, "low": low}
+        return {"floor": name, "concepts": gained, "classes": None}
+
+    rows = [floor("random", 0.1), floor("pca", 0.2), floor("frozen-soft", -0.1), floor("seed-1", -0.5)]
+    assert verdict(rows) == (
+        "Its latents detect concepts better than random and pca, but no better than frozen-soft."
+    )
+    assert verdict(rows[:1]) == "Its latents detect concepts better than random."
+    assert verdict(rows[2:]) == "Its latents detect concepts no better than frozen-soft."
+    assert verdict([]) == "Nothing is known of its floors."
