@@ -64,13 +64,18 @@ def headline(question: Question, matches: "Sequence[Match]", scores: tuple[str, 
     means = {
         key: fmean(match.scores[key] for match in claimed) if claimed else None for key in (*MEANS, *scores)
     }
-    counted = {
+    return {
+        "units": question.units if matches else None,
         "concepts": len(matches),
         "claimed": len(claimed),
-        "units": question.units if matches else None,
+        "f1": f1.value,
+        "low": f1.low,
+        "high": f1.high,
+        "all_f1": every.value,
+        "all_low": every.low,
+        "all_high": every.high,
+        **means,
     }
-    of_all = {"all_f1": every.value, "all_low": every.low, "all_high": every.high}
-    return {**counted, "f1": f1.value, "low": f1.low, "high": f1.high, **of_all, **means}
 
 
 def rows(cell: Cell, matches: "Sequence[Match]") -> list[dict]:

@@ -142,4 +142,5 @@ def test_dead_and_single_latents(tmp_path):
         here(cwd, "report")
         row = json.loads((cwd / f"results/folder-timm-L4-{sae}.json").read_text())
         assert row["dead"] == (1.0 if name == "dead" else 0.0)
-        assert (row["f1"] is None) == (name == "dead")
+        assert row["f1"] is None  # a dead one is chosen for nothing, a single one beats no null
+        assert (read(cwd, "probe", "metrics")["all_f1"] is None) == (name == "dead")
