@@ -36,14 +36,13 @@ def main(cfg: DictConfig) -> None:
     cell, options, seed = Cell(cfg), read(Evaluation, cfg.evaluate), check_seed(cfg.seed)
     val, train, device, sae = cell.tokens("val"), cell.tokens("train"), cell.machine.device, cell.sae
     task, results, name = cell.task, cell.results("evaluate"), cfg.sae_dir
+    asked = cell.opened(options.fidelity_images, seed) if task and val.of_model else None
     floors = {f"{cfg.floors_dir}/{floor}": of for floor, of in cell.floors.items()}
     with new_directory(results, RESULTS) as out:
         on_val = measure_reconstruction({name: sae, **floors}, val, device=device)
         images = train.store.drawn(options.train_images, seed)
         on_train = measure_reconstruction({name: sae}, train, images=images, device=device)[name]
-        faithful = None
-        if task and val.of_model:
-            faithful = measure_fidelity(sae, cell.opened(options.fidelity_images, seed), val)
+        faithful = measure_fidelity(sae, asked, val) if asked else None
         mine = on_val.pop(name)
         write_json(out / "density.json", np.asarray(mine.density).tolist())
         rows = [against(mine, found, Path(floor).name) for floor, found in on_val.items()]

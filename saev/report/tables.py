@@ -78,7 +78,7 @@ def _curve(curves: list[dict], place: str, method: str) -> dict:
 def floors(evaluated: list[dict], probed: list[dict]) -> list[dict]:
     """The records of the floors' reconstruction, each with its `classes` and `concepts`, {f1, gain, low,
     high}, or None where nothing is labelled."""
-    of = {(row["floor"], row["of"]): row for row in probed}
+    of = {(row["floor"], row["of"]): row for row in probed if row["f1"] is not None}
     return [
         {**row, **{kind: of.get((row["floor"], kind)) for kind in ("classes", "concepts")}}
         for row in evaluated
@@ -97,7 +97,11 @@ def verdict(of_floors: list[dict]) -> str:
             better = f"detect {kind} better than {_listed(beaten)}" if beaten else f"detect {kind}"
             than = f"no better than {_listed(level)}" if level else ""
             told.append(f"{better}{', but ' if beaten and level else ' ' if level else ''}{than}")
-    return f"Its latents {'; they '.join(told)}." if told else "Nothing is known of its floors."
+    return (
+        f"Its latents {'; they '.join(told)}."
+        if told
+        else "Nothing is labelled: only its error can be held against theirs."
+    )
 
 
 def against_untrained(stores: list[dict]) -> list[str]:

@@ -170,7 +170,16 @@ def fault(case: Case, ended: Ended) -> str | None:
 
 
 def _told(key: str, value: object) -> tuple[tuple[str, ...], ...]:
-    """What a refusal of a value says: the key and the value or an entry of it, or a file called after it."""
+    """What a refusal of a value says: the key and the value or an entry of it, or a file called after it; or
+    what the value makes wrong."""
     parts = [value, *value] if isinstance(value, list) else [value]
+    kinds = {
+        "layer": ("layer is no option",),  # of a stage that serves all layers, whatever the value
+        "backbone": (
+            "the backbone: ",
+            "do not belong together",
+        ),  # another than that which recorded the store
+    }
+    made = [kinds[of] for of in (key, key.partition(".")[0]) if of in kinds]
     file = (("/", str(value)),) if value not in (None, "") else ()
-    return (*((key, repr(part)) for part in parts), *file)
+    return (*((key, repr(part)) for part in parts), *made, *file)

@@ -1,4 +1,4 @@
-from saev.report.tables import against_untrained, compared, doubts, headline, verdict
+from saev.report.tables import against_untrained, compared, doubts, floors, headline, verdict
 from tests.report.studies import METHODS, STRENGTHS, nothing, outcome
 
 
@@ -86,4 +86,11 @@ def test_the_verdict_names_what_is_beaten_and_what_is_not():
     )
     assert verdict(rows[:1]) == "Its latents detect concepts better than random."
     assert verdict(rows[2:]) == "Its latents detect concepts no better than frozen-soft."
-    assert verdict([]) == "Nothing is known of its floors."
+    assert verdict([]) == "Nothing is labelled: only its error can be held against theirs."
+
+
+def test_floors_of_unlabelled_images_have_an_error_alone():
+    probed = [{"floor": "pca", "of": "classes", "f1": None}, {"floor": "pca", "of": "concepts", "f1": 0.2}]
+    assert floors([{"floor": "pca", "nmse": 0.3}], probed) == [
+        {"floor": "pca", "nmse": 0.3, "classes": None, "concepts": probed[1]}
+    ]
