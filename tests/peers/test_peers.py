@@ -217,7 +217,7 @@ def aux_loss(sae, x):
 
 def aux_sae():
     """As many dead latents as are chosen have positive pre-activations: SAELens decodes negative ones too."""
-    sae = random_sae(TopK(d_sae=S, k=K, aux_k=D // 2)).double()
+    sae = random_sae(TopK(d_sae=S, k=K, aux_k=D // 2, aux_tokens=1.0)).double()
     sae.b_enc.data += 1
     return sae
 
