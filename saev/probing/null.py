@@ -4,7 +4,9 @@ A whole map moves at once, because the patches of an image are not independent o
 one they would make every claim look certain.
 """
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -79,18 +81,23 @@ def best_of_many(
     def scores(unit_u: np.ndarray) -> np.ndarray:
         """(c, s) F1 of the label maps laid over the images so."""
         known = known_u[unit_u]
-        labels = [known * matrix for matrix in (truth_cu[:, unit_u], unknown_cu[:, unit_u])]
-        hits, doubtful = (np.asarray((matrix @ yes).todense()) for matrix in labels)
-        possible = known @ yes - doubtful + labels[0].sum(1)[:, None]
+        shown, doubted = (known * matrix[:, unit_u] for matrix in (truth_cu, unknown_cu))
+        hits = (shown @ yes).toarray()
+        possible = known @ yes + shown.sum(1)[:, None]
+        if doubted.nnz:
+            possible = possible - (doubted @ yes).toarray()
         return np.divide(2 * hits, possible, out=np.zeros(hits.shape), where=possible > 0)
 
-    units = np.arange(codes.n_images * per_image)
-    found_cs = scores(units)
-    best_rc = np.empty((times, len(asked.names)))
-    moved = np.arange(codes.n_images)
-    for r in range(times):
+    def best(moved: np.ndarray) -> np.ndarray:
+        """(c,) of the latents' scores with image i's label map taken from image moved[i]."""
+        return scores((moved[:, None] * per_image + np.arange(per_image)).ravel()).max(1)
+
+    found_cs = scores(np.arange(codes.n_images * per_image))
+    moved_ri = np.tile(np.arange(codes.n_images), (times, 1))
+    for moved in moved_ri:
         moved[images] = rng.permutation(images)
-        best_rc[r] = scores((moved[:, None] * per_image + np.arange(per_image)).ravel()).max(1)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # scipy's products let other threads run
+        best_rc = np.stack(list(pool.map(best, moved_ri)))
     best_rc.sort(0)
-    above = [times - np.searchsorted(best, found) for best, found in zip(best_rc.T, found_cs, strict=True)]
+    above = [times - np.searchsorted(of, found) for of, found in zip(best_rc.T, found_cs, strict=True)]
     return (1 + np.stack(above)) / (1 + times)
