@@ -146,7 +146,7 @@ def test_the_performance_page_quotes_the_committed_benchmarks():
     page = (DOCS / "performance.md").read_text()
     found = {
         name: json.loads((DOCS.parent / f"benchmarks/results/{name}.json").read_text())
-        for name in ("stages", "certified", "extraction", "codes")
+        for name in ("stages", "certified", "extraction", "codes", "probing")
     }
     stages = dict(found["stages"]["stages"])
     total = stages.pop("total")["seconds"]
@@ -162,6 +162,8 @@ def test_the_performance_page_quotes_the_committed_benchmarks():
     assert f"gives {found['extraction']['decoded_over_bare']:.2f} of the images/s" in page
     codes = found["codes"]["results"]
     assert f"{codes['tokens']:,} tokens (TopK, k 32, {codes['latents']:,} latents" in page
+    for part in found["probing"]["results"].values():
+        assert all(f"{value} {'GB' if key == 'peak_gb' else 's'}" in page for key, value in part.items())
     assert f"at {codes['written_per_s']:,} tokens/s, {codes['share']:.2f} of the" in page
 
 
