@@ -41,7 +41,7 @@ class Near(NamedTuple):
 
 def profile(codes: Codes) -> Profile:
     """Count and sort the codes of every latent; nothing dense is made of them."""
-    s, (units, _), csr = codes.d_sae, codes.csr.shape, codes.csr
+    s, csr = codes.d_sae, codes.csr
     n_s = np.bincount(csr.indices, minlength=s)
     order = np.lexsort((csr.data, csr.indices))  # by latent, then by code
     values, ends = csr.data[order], n_s.cumsum()
@@ -51,10 +51,9 @@ def profile(codes: Codes) -> Profile:
     quantiles_sq = np.zeros((s, len(QUANTILES)), np.float32)
     quantiles_sq[live] = values[ranks_sq[live]]
     total_s = np.bincount(csr.indices, csr.data.astype(np.float64), minlength=s)
-    pooled = codes.pooled("max").csr
     return Profile(
-        n_s / units,
-        np.bincount(pooled.indices, minlength=s) / codes.n_images,
+        codes.density,
+        codes.pooled("max").density,
         total_s / np.maximum(n_s, 1),
         codes.maximum,
         quantiles_sq,
