@@ -70,13 +70,13 @@ two_of_three = of_patches(lambda old: np.where(old < 5, 0, 2), ("a", "never", "c
 def test_a_task_on_patches_is_logistic_regression(stores, tiny_vit, relabel):
     """Multinomial, or with two classes binary; a class that training lacks is never predicted."""
     train = relabel(stores["train"])
-    task = fitted(tiny_vit, train, **EVERYTHING)
+    task = fitted(tiny_vit, train, c=0.01, **EVERYTHING)
     labels, x_nd = train.patch_labels().ravel(), finals(tiny_vit, train)[:, 1:].flatten(0, 1)
     known, val = labels != IGNORE, finals(tiny_vit, stores["val"])
     found = probabilities(task, tiny_vit, val)
     asked = val[:, 1:].flatten(0, 1)
-    expected = regression(x_nd[known], labels[known], asked, len(train.classes))
-    np.testing.assert_allclose(found, expected, atol=0.015)
+    expected = regression(x_nd[known], labels[known], asked, len(train.classes), c=0.01)
+    np.testing.assert_allclose(found, expected, atol=0.01)
     np.testing.assert_array_equal(found.sum(0) == 0, expected.sum(0) == 0)
     assert (task.classes, task.readout, task.ignored) == (train.classes, "patches", ())
     assert task.origin == train.origin(1, ("cls", "patch"))

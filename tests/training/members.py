@@ -25,7 +25,7 @@ EVERY = {  # one of every architecture, and of every option that changes what is
     "topk": TopK(d_sae=48, k=6, lr=2e-3),
     "topk-k0.5": TopK(d_sae=48, k=3, prefixes=(8,), lr=5e-3),  # a name need not be a Python name
     "muon": TopK(d_sae=96, k=2, optimizer="muon", data_init=0.8, k_start=4, aux_k=4, dead_after=128, lr=2e-3),
-    "batchtopk": BatchTopK(d_sae=48, k=4, random_prefixes=2),
+    "batchtopk": BatchTopK(d_sae=48, k=4, random_prefixes=2, lr=5e-3),
     "relu": ReLU(d_sae=32, l1=0.5, unit_norm=False),
     "jumprelu": JumpReLU(d_sae=48, theta=0.05),
     "gated": Gated(d_sae=40, l1=0.3),
