@@ -44,6 +44,8 @@ def between(low: float | str, high: float | str) -> Bound:
     return Bound(low, high)
 
 
+LONGEST = 1000
+"""Characters of a wrong value that are echoed."""
 COUNT = between(1, 10**9)
 """Of things: one at least, and not more than there could be anywhere."""
 
@@ -114,20 +116,20 @@ def check_name(name: str, value: object) -> None:
     """Raise SaevError unless `value` can be a part of the name of a file: no more than one folder deep."""
     good = isinstance(value, str) and value.strip(".") and len(value) <= 100 and value.isprintable()
     if not good or "/" in value or "\\" in value:
-        raise SaevError(f"{name} must be a name, 1 to 100 characters without a slash, got {value!r}")
+        raise SaevError(f"{name} must be a name, 1 to 100 characters without a slash, got {shown(value)}")
 
 
 def check_path(name: str, value: object) -> None:
     """Raise SaevError unless `value` can be a path."""
     if not isinstance(value, str) or not value.strip() or "\0" in value:
-        raise SaevError(f"{name} must be a path, got {value!r}")
+        raise SaevError(f"{name} must be a path, got {shown(value)}")
 
 
 def check_keys(section: str, options: object, known: Mapping[str, bool]) -> None:
     """Raise SaevError unless `options` is a section with no key but the `known`, {key: whether it must be
     there}."""
     if not isinstance(options, Mapping):
-        raise SaevError(f"{section} must be a section of {', '.join(known)}, got {options!r}")
+        raise SaevError(f"{section} must be a section of {', '.join(known)}, got {shown(options)}")
     for key in options:
         if key not in known:
             raise SaevError(f"{section}.{key} is no option; there are {', '.join(known)}")
@@ -148,6 +150,23 @@ def check_arguments(section: str, call: Callable, options: object, *, whole: boo
         _check(f"{section}.{key}", value, _rule(hints[key], SimpleNamespace(**options)))
 
 
+def expected(hint: object) -> str:
+    """What an annotation asks for, as messages say it; a bound that is another field's bears its name.
+
+    expected(Annotated[int, between(1, "d_sae")])     an integer in [1, d_sae]
+    """
+    names = SimpleNamespace(**{end: end for end in _bounding(hint)})
+    return _rule(hint, names).expected
+
+
+def _bounding(hint: object) -> list[str]:
+    """The fields that bounds within an annotation name."""
+    if isinstance(hint, Bound):
+        return [end for end in (hint.low, hint.high) if isinstance(end, str)]
+    inside = (*get_args(hint), *getattr(hint, "__metadata__", ()))
+    return [] if get_origin(hint) is Literal else [end for part in inside for end in _bounding(part)]
+
+
 class _Rule(NamedTuple):
     accepts: Callable[[object], object]
     expected: str
@@ -161,7 +180,7 @@ def _check(name: str, value: object, rule: _Rule) -> None:
         for entry in value:
             _check(name, entry, rule.each)
     if not rule.accepts(value):
-        raise SaevError(f"{name} must be {rule.expected}, got {value!r}")
+        raise SaevError(f"{name} must be {rule.expected}, got {shown(value)}")
 
 
 def _rule(hint: object, options: object) -> _Rule:
@@ -195,6 +214,16 @@ def _rule(hint: object, options: object) -> _Rule:
         expected = f"a {hint.__name__}"
         return _Rule(lambda value: isinstance(value, hint), expected)
     raise TypeError(f"{hint}: Options cannot check this annotation")
+
+
+def shown(value: object) -> str:
+    """A wrong value as a message echoes it: `repr`, but not without end, nor what Python refuses to
+    write out (whole numbers of more than 4,300 digits)."""
+    try:
+        text = repr(value)
+    except ValueError:
+        text = f"a {type(value).__name__} of a number too large to write out"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _number(kind: type, bound: Bound) -> _Rule:

@@ -28,7 +28,7 @@ def digest(facts: object, arrays: "Mapping[str, np.ndarray]") -> str:
     sha = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
         sha.update(f"\n{name} {array.dtype} {array.shape}\n".encode())
-        sha.update(array.tobytes())
+        sha.update(array.reshape(-1).view("u1"))  # a view: of a file on disk no more is read than is hashed
     return sha.hexdigest()
 
 
@@ -40,6 +40,21 @@ def read_json(path: str | Path, stage: str = "stage that writes it") -> dict | l
         raise SaevError(f"{path}: not there; run the {stage}") from None
     except (ValueError, RecursionError) as error:
         raise SaevError(f"{path}: damaged: {first_line(error)}; run the {stage} again") from None
+
+
+def read_yaml(path: str | Path) -> dict:
+    """Options by name. Raises SaevError if the file is missing or holds none."""
+    import yaml  # which most that reads records can do without
+
+    try:
+        content = yaml.load(Path(path).read_bytes(), yaml.CSafeLoader) or {}
+    except OSError as error:
+        raise SaevError(f"{path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise SaevError(f"{path}: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise SaevError(f"{path}: expected options by name, got {content!r}")
+    return content
 
 
 def _refuse(constant: str) -> None:

@@ -98,6 +98,11 @@ def clear(folder: Path) -> None:
 def remove(folder: Path) -> None:
     """Delete the folder whose lock we hold, the lock last: until then it is ours alone."""
     clear(folder)
+    leave(folder)
+
+
+def leave(folder: Path) -> None:
+    """Give up the lock of a folder, which goes with it unless something else lies there."""
     (folder / LOCK).unlink()
     try:
         folder.rmdir()

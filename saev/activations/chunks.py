@@ -62,14 +62,10 @@ def read_chunk(file: Path, out: np.ndarray, expected: int) -> None:
         raise SaevError(
             f"{file}: damaged: {os.path.getsize(file)} bytes, expected {len(raw) + 4}; record the store again"
         )
-    if google_crc32c.value(raw) != int.from_bytes(found, "little"):
+    stored = int.from_bytes(found, "little")
+    if google_crc32c.value(raw) != stored:
         raise SaevError(f"{file}: damaged: its bytes are not those that were written; record the store again")
-    check_place(file, int.from_bytes(found, "little"), expected)
-
-
-def check_place(file: Path, found: int, expected: int) -> None:
-    """Raise SaevError if the checksum in a chunk file is not that of the chunk written in its place."""
-    if found != expected:
+    if stored != expected:
         raise SaevError(f"{file}: damaged: it holds the values of another chunk; record the store again")
 
 

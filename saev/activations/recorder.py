@@ -17,7 +17,7 @@ from saev.activations.chunks import checksum, chunk_file
 from saev.activations.normalisation import statistics
 from saev.activations.order import token_order
 from saev.activations.recording import Recording, create, identity
-from saev.activations.schema import FILES, arrays
+from saev.activations.schema import FILES, arrays, digest_of
 from saev.activations.store import Store
 from saev.backbones.backbone import Backbone
 from saev.data.preprocess import Item, Prepared
@@ -245,6 +245,7 @@ def _finish(group: zarr.Group, images: ImageDataset) -> None:
         of_chunks = [checksum(chunk_file(group[key], c)) for c in range(group[key].nchunks)]
         _put(group, f"checksums/{key}", np.array(of_chunks, np.uint32))
     _doubt_order(dict(group.attrs), group)
+    group.attrs["sha256"] = digest_of(dict(group.attrs))
     group.attrs["complete"] = True
 
 

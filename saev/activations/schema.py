@@ -14,8 +14,8 @@
                                d, layers, grid, spans, backbone_tokens, dtype, computed, data, split,
                                n_images, classes, described, concepts, clusters, purity, corrupt, chunk,
                                batch_size; at the end stats
-                               (scalars per layer and kind) and missing (names of the images not present);
-                               last complete
+                               (scalars per layer and kind), missing (names of the images not present) and
+                               sha256 (of all others); last complete
 
 Of data that are `described` by patches or by images (else null), units are the patches, or one, the image;
 `concepts` and `clusters` are the names. What is not described, or has no concepts, lacks those arrays.
@@ -38,8 +38,9 @@ import zarr
 from saev.activations.origin import shortened
 from saev.data.sample import IGNORE, NO_CLUSTER, UNKNOWN
 from saev.errors import SaevError, first_line
+from saev.files import digest
 
-SCHEMA = 5
+SCHEMA = 6
 KINDS = ("cls", "register", "patch", "meanpool")
 DTYPES = ("float16", "float32")
 _ARRAYS = "(acts|norms|labels|stats|checksums)"
@@ -101,7 +102,17 @@ def open_group(path: Path) -> zarr.Group:
                 f"{path}/{key}: damaged: {array.dtype} {array.shape} in chunks of {array.chunks}, but the "
                 f"store's attributes say {dtype} {shape} in chunks of {chunks}; record the store again"
             )
+    if attrs.get("complete") is True and attrs.get("sha256") != digest_of(attrs):
+        raise SaevError(
+            f"{path}: damaged: an attribute was changed since it was complete; record the store again"
+        )
     return group
+
+
+def digest_of(attrs: dict) -> str:
+    """SHA-256 of a complete store's attributes: of those also whose values nothing else tells, such as the
+    names of the classes."""
+    return digest({key: value for key, value in attrs.items() if key not in ("sha256", "complete")}, {})
 
 
 def find_array(group: zarr.Group, key: str) -> zarr.Array | None:

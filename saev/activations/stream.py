@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from saev.activations.chunks import read_soon
+from saev.activations.halves import Half, OnDevice, OnHost
 from saev.activations.tokens import Tokens
 from saev.checks import check_int
 from saev.errors import SaevError
@@ -45,6 +46,7 @@ class ActivationStream(IterableDataset):
         seed: of the shuffle.
         start: first t, to resume in the middle.
         part: (rank, world): this process takes rows rank, rank + world, ... of every batch.
+        device: where the window and the batches lie; a GPU shuffles in its own memory, to the same batches.
 
     Raises:
         SaevError: a bad option, or fewer vectors than a batch; on reading, a damaged chunk.
@@ -59,6 +61,7 @@ class ActivationStream(IterableDataset):
         seed: int = 0,
         start: int = 0,
         part: tuple[int, int] = (0, 1),
+        device: torch.device | str = "cpu",
     ):
         check_int("batch_size", batch_size, low=1)
         check_int("window", window, low=2)
@@ -71,6 +74,7 @@ class ActivationStream(IterableDataset):
             )
         self.tokens, self.batch_size, self.half = tokens, batch_size, window // 2
         self.seed, self.start, self.rank, self.world = seed, start, rank, world
+        self.device = torch.device(device)
 
     def __iter__(self) -> Iterator[Tensor]:
         size, skip = self.batch_size // self.world, self.start
@@ -79,8 +83,7 @@ class ActivationStream(IterableDataset):
         while skip >= window.n_batches:
             skip -= window.n_batches
             window = next(windows)
-        # Two halves of memory for the whole run: fresh ones would be page-fault bound.
-        served, spare = (np.empty((0, self.tokens.d), self.tokens.store.dtype) for _ in range(2))
+        served, spare = self._half(), self._half()  # for the whole run
         with ThreadPoolExecutor(1) as reader:
             coming = reader.submit(self._read, window, spare)
             while True:
@@ -88,7 +91,7 @@ class ActivationStream(IterableDataset):
                 following = next(windows)
                 coming = reader.submit(self._read, following, spare)
                 for t in range(skip, window.n_batches):
-                    yield torch.from_numpy(served[t * size : (t + 1) * size]).to(torch.float32, copy=True)
+                    yield served.batch(t * size, (t + 1) * size)
                 window, skip = following, 0
 
     def places(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -133,29 +136,24 @@ class ActivationStream(IterableDataset):
         shuffled = np.random.default_rng(window.seed).permutation(self._count(window.chunks))
         return shuffled[: window.n_batches * self.batch_size]
 
-    def _read(self, window: HalfWindow, memory: np.ndarray) -> np.ndarray:
-        """This rank's vectors of the window in the order in which they are served.
+    def _half(self) -> Half:
+        of = self.tokens.d, self.tokens.store.dtype
+        return OnHost(*of) if self.device.type == "cpu" else OnDevice(*of, self.device)
 
-        Args:
-            memory: (any, d); the vectors become its first rows, if it has as many.
-
-        Returns:
-            `memory`, or larger memory, in the store's dtype.
-        """
+    def _read(self, window: HalfWindow, half: Half) -> Half:
+        """This rank's vectors of the window, brought into `half` in the order in which they are served."""
         store, positions = self.tokens.store, self.tokens.positions
         served = self._order(window)[self.rank :: self.world]
-        if len(memory) < len(served):
-            memory = np.empty((len(served), store.d), store.dtype)
-        row = np.full(self._count(window.chunks), -1)  # of `memory`, for every vector of the window
+        row = np.full(self._count(window.chunks), -1)  # of the half, for every vector of the window
         row[served] = np.arange(len(served))
-        buffer = np.empty((store.chunk, store.n_tokens, store.d), store.dtype)
+        half.begin(len(served), (store.chunk * store.n_tokens, store.d))
         done = 0
         for c, following in zip(window.chunks, [*window.chunks[1:], None], strict=True):
             if following is not None:
                 read_soon(store.chunk_file(self.tokens.layer, following))
-            x_nd = store.read_chunk(self.tokens.layer, c, buffer).reshape(-1, store.d)
+            store.read_chunk(self.tokens.layer, c, half.room().reshape(store.chunk, store.n_tokens, store.d))
             vectors = ((self._images(c) % store.chunk)[:, None] * store.n_tokens + positions).ravel()
             to = row[done : done + len(vectors)]
             done += len(vectors)
-            memory[to[to >= 0]] = x_nd[vectors[to >= 0]]
-        return memory
+            half.put(vectors[to >= 0], to[to >= 0])
+        return half

@@ -2,9 +2,9 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from saev.checks import between
 from saev.data.preprocess import Preprocess
 from saev.errors import SaevError
+
+if TYPE_CHECKING:  # a module that only open_clip's models need
+    from saev.backbones.texts import Words
 
 
 class Backbone(nn.Module, ABC):
@@ -43,10 +46,13 @@ class Backbone(nn.Module, ABC):
         grid: (rows, columns) of patch tokens.
         tokens: the range of each kind of token along the token axis: cls, register, patch.
         d: width of the residual stream.
+        texts: puts texts in the space of `output`; None of a model that reads none.
 
     Raises:
         SaevError: the input is not a whole number of patches, or the model is no plain ViT.
     """
+
+    texts: "Callable[[Sequence[str]], Words] | None" = None
 
     def __init__(
         self,

@@ -1,11 +1,13 @@
 """The image towers of open_clip."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import Tensor, nn
 
 from saev.backbones.backbone import Backbone, Side, input_size
 from saev.backbones.from_timm import wrap
+from saev.backbones.texts import Words, embed
 from saev.backbones.weights import reproducible_start
 from saev.data.preprocess import Preprocess
 from saev.errors import SaevError, first_line
@@ -43,7 +45,8 @@ class OpenClipVit(Backbone):
 def open_clip_vit(
     *, model: str, pretrained: str | None = None, img_size: Side | Sequence[Side] | None = None
 ) -> Backbone:
-    """Build the image tower of an open_clip model; its `output` lies in the space shared with texts.
+    """Build the image tower of an open_clip model; its `output` lies in the space shared with texts, whose
+    tower is built when somebody asks for `texts`.
 
     Args:
         model: open_clip's name (`ViT-B-16`), a hub id (`hf-hub:imageomics/bioclip`), or a directory that
@@ -66,8 +69,21 @@ def open_clip_vit(
     name = f"open_clip/{model}" + (f"/{pretrained}" if pretrained else "")
     preprocess = _preprocess(visual, name, _trained_as(model, pretrained))
     if isinstance(visual, TimmModel):  # SigLIP and others: a timm ViT and a head
-        return wrap(visual.trunk, name=name, preprocess=preprocess, head=visual.head)
-    return OpenClipVit(visual, name=name, preprocess=preprocess)
+        tower = wrap(visual.trunk, name=name, preprocess=preprocess, head=visual.head)
+    else:
+        tower = OpenClipVit(visual, name=name, preprocess=preprocess)
+    tower.texts = partial(_texts, model, pretrained)
+    return tower
+
+
+def _texts(model: str, pretrained: str | None, texts: Sequence[str]) -> Words:
+    import open_clip
+
+    try:
+        tokenize = open_clip.get_tokenizer(model)
+    except Exception as error:  # SigLIP's needs a library of its own, and a file from the hub
+        raise SaevError(f"open_clip model {model!r} cannot read texts: {first_line(error)}") from None
+    return embed(_create(model, pretrained, None).eval(), tokenize, texts)
 
 
 def _create(model: str, pretrained: str | None, size: tuple[int, int] | None) -> nn.Module:

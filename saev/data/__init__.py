@@ -11,4 +11,5 @@ from saev.data.preprocess import Preprocess as Preprocess
 from saev.data.sample import IGNORE as IGNORE
 from saev.data.sample import ImageDataset as ImageDataset
 from saev.data.sample import Sample as Sample
+from saev.data.semprobe import SemProbe as SemProbe
 from saev.data.web_dataset import WebDataset as WebDataset

@@ -22,10 +22,15 @@ class Pair(NamedTuple):
 
 def pair(scenes: Mosaic, i: int) -> Pair:
     """Pair i: of the i-th attribute in turn, in the largest region of scene i whose photograph does not look
-    so of itself. A pure function of the scenes' (seed, split) and i."""
-    scene, attribute = scenes.scene(i), list(ATTRIBUTES)[i % len(ATTRIBUTES)]
+    so of itself; of the next attribute if there is none. A pure function of the scenes' (seed, split) and
+    i."""
+    scene, names = scenes.scene(i), list(ATTRIBUTES)
     area = np.bincount(scene.region_of().ravel(), minlength=len(scene.regions))
-    fit = [of.photograph not in OF_ITSELF.get(attribute, ()) for of in scene.regions]
+    for k in range(len(names)):
+        attribute = names[(i + k) % len(names)]
+        fit = [of.photograph not in OF_ITSELF.get(attribute, ()) for of in scene.regions]
+        if any(fit):
+            break
     r = int(np.where(fit, area, -1).argmax())
     toggled = scene.toggled(r, attribute)
     present, absent = (scene, toggled) if attribute in scene.regions[r].attributes else (toggled, scene)

@@ -28,33 +28,58 @@ class Table(Options, section="data"):
     cluster: str | int | None = None
     """The independent thing that an image is of (a patient, a slide, a site): a column, or a part of the
     path: -2 is the folder that the image lies in. None: each image is one."""
+    covariates: tuple[str, ...] = ()
+    """Columns of it that contrasts may ask for: what tells groups of images apart, or must not (a sex, a
+    stain)."""
 
     def __post_init__(self):
         super().__post_init__()
-        if self.table is None and (self.concepts or isinstance(self.cluster, str)):
-            columns = [*self.concepts, *([self.cluster] if isinstance(self.cluster, str) else [])]
-            raise SaevError(f"data.table must name the CSV that has {', '.join(columns)}, got None")
-        if self.table is not None and not self.concepts and not isinstance(self.cluster, str):
-            raise SaevError("data.concepts or data.cluster must name columns of data.table, got none")
+        if self.table is None and self.columns:
+            raise SaevError(f"data.table must name the CSV that has {', '.join(self.columns)}, got None")
+        if self.table is not None and not self.columns:
+            keys = "data.concepts, data.cluster or data.covariates"
+            raise SaevError(f"{keys} must name columns of data.table, got none")
+
+    @property
+    def columns(self) -> list[str]:
+        """All that it must have beside `image`."""
+        cluster = [self.cluster] if isinstance(self.cluster, str) else []
+        return [*self.concepts, *cluster, *self.covariates]
 
     def describe(self, images: ImageDataset) -> ImageDataset:
         """The source with what the table says; itself if nothing is asked for."""
-        return images if self == Table() else Tabled(images, self)
+        return Tabled(images, self) if self.concepts or self.cluster is not None else images
+
+    def values(self, images: ImageDataset, covariate: str) -> list[str]:
+        """What the table says of each image; "" where nothing.
+
+        Raises:
+            SaevError: as `Tabled` does, or `covariate` is none.
+        """
+        if covariate not in self.covariates:
+            told = f"there are {', '.join(self.covariates)}" if self.covariates else "there are none"
+            raise SaevError(f"data.covariates: {covariate!r} is not among them; {told}")
+        return [(row[covariate] or "").strip() for row in _rows(self, _paths(images))]
 
 
 class Tabled:
-    """A source whose images a table describes.
+    """A source whose images a table describes. One that is described already keeps its concepts, and its
+    regions are of the cluster of their image.
 
     Raises:
         SaevError: the table is missing, lacks a column, or says of an image nothing, too much, or what is no
-            value.
+            value; or both it and the source name concepts.
     """
-
-    described = "images"
 
     def __init__(self, images: ImageDataset, options: Table):
         self.images, self.classes, self.concepts = images, images.classes, options.concepts
-        names = [PurePosixPath(Path(images.name(i)).as_posix()) for i in range(len(images))]
+        self.described = getattr(images, "described", None) or "images"
+        if own := getattr(images, "concepts", ()):
+            if options.concepts:
+                mine, theirs = (", ".join(names[:5]) for names in (options.concepts, own))
+                raise SaevError(f"data.concepts must be left out: the source itself has {theirs}; got {mine}")
+            self.concepts = own
+        names = _paths(images)
         rows = _rows(options, names) if options.table else [{}] * len(names)
         self._concepts = np.array(
             [[_value(row, column, options) for column in options.concepts] for row in rows], np.int8
@@ -75,8 +100,15 @@ class Tabled:
         return self.images.name(i)
 
     def __getitem__(self, i: int) -> Sample:
-        cluster = np.array([self._cluster[i]], np.uint32)
-        return self.images[i]._replace(regions=Regions(self._concepts[[i]], cluster))
+        sample, cluster = self.images[i], np.array([self._cluster[i]], np.uint32)
+        if sample.regions is None:
+            return sample._replace(regions=Regions(self._concepts[[i]], cluster))
+        cluster_r = cluster.repeat(len(sample.regions.cluster_r))
+        return sample._replace(regions=sample.regions._replace(cluster_r=cluster_r))
+
+
+def _paths(images: ImageDataset) -> list[PurePosixPath]:
+    return [PurePosixPath(Path(images.name(i)).as_posix()) for i in range(len(images))]
 
 
 def _rows(options: Table, names: list[PurePosixPath]) -> list[dict[str, str]]:
@@ -84,8 +116,7 @@ def _rows(options: Table, names: list[PurePosixPath]) -> list[dict[str, str]]:
     lines = read_lines(options.table, "the table of data.table")
     found = list(csv.DictReader(lines))
     header = next(csv.reader(lines), [])
-    cluster = [options.cluster] if isinstance(options.cluster, str) else []
-    for column in ("image", *options.concepts, *cluster):
+    for column in ("image", *options.columns):
         if column not in header:
             raise SaevError(f"{options.table}: has no column {column!r}; there are {', '.join(header)}")
     by_name: dict[str, dict[str, str]] = {}

@@ -43,7 +43,8 @@ def test_finds_the_damaged_chunk(copy):
 def test_tells_what_is_missing_of_an_incomplete_store(copy, tmp_path):
     (copy / "acts/1/c/4/0/0").unlink()
     group = zarr.open_group(str(copy), mode="r+")
-    del group.attrs["complete"], group.attrs["stats"], group.attrs["missing"]
+    for key in ("complete", "sha256", "stats", "missing"):
+        del group.attrs[key]
     found = inspect_store(copy)
     assert not found.whole and found.integrity["acts/1"].missing == [4]
     with pytest.raises(SaevError, match="no activation store"):

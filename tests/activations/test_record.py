@@ -31,7 +31,8 @@ def unfinished(store, working):
     partial = working / "store"
     shutil.copytree(store.path, partial)
     group = zarr.open_group(str(partial), mode="r+")
-    del group.attrs["complete"], group.attrs["stats"], group.attrs["missing"]
+    for key in ("complete", "sha256", "stats", "missing"):
+        del group.attrs[key]
     shutil.rmtree(partial / "stats")
     return partial
 

@@ -31,6 +31,18 @@ def set_attributes(path, **changes):
     (path / "zarr.json").write_text(json.dumps(description))
 
 
+def test_every_attribute_that_is_changed_is_noticed(copy, stores):
+    for key, value in stores["train"].attrs.items():
+        other = {"complete": value}.get(key, [*value, "more"] if isinstance(value, list) else "another")
+        set_attributes(copy, **{key: other})
+        if key != "complete":
+            for read in (Store, inspect_store):
+                with pytest.raises(SaevError, match="damaged|schema is"):
+                    read(copy)
+        set_attributes(copy, **{key: value})
+    assert Store(copy).classes == stores["train"].classes
+
+
 def test_a_layer_beyond_the_model_is_not_another(stores):
     for layer in (4, 5, -4, "2", None, [2], True):
         with pytest.raises(SaevError, match=r"is not recorded; it holds \[1, 2\], counted from 0 to 2"):
@@ -42,9 +54,9 @@ def test_refuses_what_is_not_a_complete_store_of_this_schema(copy, tmp_path):
     with pytest.raises(SaevError, match="no activation store there"):
         Store(tmp_path)
     set_attributes(copy, schema=99)
-    with pytest.raises(SaevError, match="schema is 99, this version reads 5"):
+    with pytest.raises(SaevError, match="schema is 99, this version reads 6"):
         Store(copy)
-    set_attributes(copy, schema=5, complete=None)
+    set_attributes(copy, schema=6, complete=None)
     with pytest.raises(SaevError, match="incomplete .*; run the extract stage to finish it"):
         Store(copy)
     (copy / "zarr.json").write_text("{")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from saev.activations import ActivationStream
 from saev.errors import SaevError
 from tests.activations.examples import kinds_of_token
+from tests.machine.pretend import DEVICE, Factories
 
 
 def batches(store, n, kinds=("patch",), **options):
@@ -62,6 +63,29 @@ def test_any_kinds_without_the_images_that_are_not_present(damaged, kinds, windo
     got = ActivationStream(tokens, batch_size=batch, window=window, seed=seed)
     for ours, theirs in zip(islice(got, 3), islice(expected, 3), strict=True):
         np.testing.assert_array_equal(ours.numpy(), theirs)
+
+
+@pytest.mark.parametrize("part", [(0, 1), (1, 2)])
+def test_a_window_on_a_device_gives_the_same_batches(damaged, part):
+    """On the pretend device, which has no streams of its own; on a GPU see below."""
+    tokens, options = damaged.tokens(1), {"batch_size": 32, "window": 2, "seed": 5, "start": 3, "part": part}
+    with Factories():
+        there = list(islice(ActivationStream(tokens, device=DEVICE, **options), 40))  # several epochs
+    here = list(islice(ActivationStream(tokens, **options), 40))
+    for ours, theirs in zip(there, here, strict=True):
+        assert ours.device == DEVICE
+        torch.testing.assert_close(ours.to("cpu"), theirs, rtol=0, atol=0)
+
+
+@pytest.mark.gpu
+def test_a_window_on_a_gpu_gives_the_same_batches(stores):
+    tokens, options = stores["train"].tokens(2), {"batch_size": 32, "window": 2, "seed": 5}
+    x_dd = torch.randn(4096, 4096, device="cuda")
+    busy = islice(ActivationStream(tokens, device="cuda", **options), 400)
+    here = islice(ActivationStream(tokens, **options), 400)
+    for ours, theirs in zip(busy, here, strict=True):
+        x_dd @ x_dd  # so that the device is behind when the next half is begun
+        torch.testing.assert_close(ours.cpu(), theirs, rtol=0, atol=0)
 
 
 def test_an_epoch_gives_every_patch_once(stores):

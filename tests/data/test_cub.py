@@ -1,6 +1,7 @@
 """The layout of CUB-200-2011, made small here."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 from saev.data import CorruptImage, Cub
 from saev.errors import SaevError
+from saev.files import fingerprint
 from tests.data.images import coordinates, encoded, write
 
 FILES = ["001.Albatross/a.jpg", "001.Albatross/b.jpg", "002.Auklet/c.jpg"]
@@ -97,7 +99,56 @@ def test_unknown_split(cub):
         Cub(root=str(cub), split="val")
 
 
-@pytest.mark.parametrize("line", ["1 3 1 3", "1 1 1", "1 1 1 sure", "1 1 1 300"])
+@pytest.mark.parametrize("certainty", [2, 3, 4])
+def test_attributes_are_concepts_where_someone_was_certain(cub, certainty):
+    images = Cub(root=str(cub), split="train", certainty=certainty)
+    assert (images.described, images.clusters) == ("images", ())
+    assert images.concepts == ("has_bill_shape::curved", "has_wing_color::blue")
+    told = [[(1, 3), (0, 4)], [(1, 4), (0, 2)]]  # (present, certainty) of images 1 and 3
+    for i, of_image in enumerate(told):
+        expected = [present if sure >= certainty else -1 for present, sure in of_image]
+        assert images[i].regions.concepts_rc.tolist() == [expected]
+        assert images[i].regions.cluster_r.tolist() == [i] and images[i].regions.of_pixel is None
+    assert [images[i].label for i in range(2)] == [0, 1]  # and of classes, as before
+
+
+def test_what_was_not_visible_is_unknown(cub):
+    (image,) = Cub(root=str(cub), split="test", certainty=2)
+    assert image.regions.concepts_rc.tolist() == [[-1, 1]]  # 2 1 0 1: not there, for all that one sees
+
+
+def test_attributes_are_no_concepts_unless_asked_for(cub):
+    (cub / "attributes/image_attribute_labels.txt").unlink()  # nobody looks for it
+    images = Cub(root=str(cub), split="train")
+    assert (images.described, images.concepts, images[0].regions) == (None, (), None)
+    stamps = [(file.stat().st_size, file.stat().st_mtime_ns) for file in map(Path, map(images.name, (0, 1)))]
+    files = [("1", FILES[0], 0), ("3", FILES[2], 1)]
+    assert images.fingerprint == fingerprint(["cub", 2, images.classes, files, stamps])  # stores stay valid
+    with pytest.raises(SaevError, match=r"image_attribute_labels\.txt: no such file; it comes with CUB"):
+        Cub(root=str(cub), split="train", certainty=3)
+
+
+def test_fingerprint_follows_what_is_told(cub):
+    def fingerprints():
+        return {Cub(root=str(cub), split="train", certainty=least).fingerprint for least in (None, 2, 3, 4)}
+
+    before = fingerprints()
+    os.utime(cub / "attributes/image_attribute_labels.txt", ns=(1, 1))
+    told_again = fingerprints()
+    (cub.parent / "attributes.txt").write_text("1 has_bill_shape::straight\n2 has_wing_color::blue\n")
+    assert len(before) == 4 and len(before & told_again) == len(told_again & fingerprints()) == 1
+
+
+@pytest.mark.parametrize("certainty", [0, 1, 5, 3.0, True])
+def test_a_certainty_is_one_of_theirs(cub, certainty):
+    with pytest.raises(SaevError, match=f"certainty must be one of None, 2, 3, 4, got {certainty}"):
+        Cub(root=str(cub), split="train", certainty=certainty)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["1 3 1 3", "1 1 1", "1 1 1 sure", "1 1 1 300", "1 1 2 3", "1 1 -1 3", "1 1 1 3.5", "1 1 1 9999999999"],
+)
 def test_faults_of_the_attributes_name_the_line(cub, line):
     (cub / "attributes/image_attribute_labels.txt").write_text(f"1 1 1 3 5.2\n{line}\n")
     with pytest.raises(SaevError, match=r"image_attribute_labels\.txt: line 2 is not: image, attribute"):
