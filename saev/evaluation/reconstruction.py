@@ -8,6 +8,7 @@ from torch import Tensor
 
 from saev.activations import Tokens
 from saev.errors import SaevError
+from saev.evaluation.cosines import BLOCK, best_cosines
 from saev.machine import track
 from saev.sae.model import SAE
 from saev.statistics import Estimate, estimate
@@ -114,17 +115,9 @@ def _metrics(sae: SAE, sums_im: np.ndarray, fires: np.ndarray, n: int) -> dict[s
     return {key: float(value) for key, value in metrics.items()} | {"low": error.low, "high": error.high}
 
 
-def coherence(W_dec: Tensor, block: int = 4096) -> float:
+def coherence(W_dec: Tensor, block: int = BLOCK) -> float:
     """Mean over the rows of the largest cosine with another row, (s, d) -> a number; 0 for a single row.
 
     Near 1 means that the dictionary says many things twice; random rows have about sqrt(2 ln s / d).
     """
-    if len(W_dec) == 1:
-        return 0.0
-    rows = torch.nn.functional.normalize(W_dec.detach(), dim=1)
-    total = 0.0
-    for first in range(0, len(rows), block):
-        cosines = rows[first : first + block] @ rows.T
-        cosines.diagonal(first).fill_(-1)  # with itself
-        total += cosines.max(1).values.double().sum().item()
-    return total / len(rows)
+    return best_cosines(W_dec.detach(), block=block).double().mean().item() if len(W_dec) > 1 else 0.0

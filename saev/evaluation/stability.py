@@ -8,10 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from saev.evaluation.cosines import best_cosines
 from saev.sae.model import SAE
 
-BLOCK = 4096
-"""Rows at once."""
 RANK = 32
 """Of the subspaces that are compared."""
 
@@ -37,7 +36,7 @@ class Stability(NamedTuple):
 
 def measure_stability(sae: SAE, others: Sequence[SAE], seed: int = 0) -> Stability:
     """Hold the decoder of an SAE against those of others, of independent starts on the same data."""
-    rows = F.normalize(sae.W_dec.detach(), dim=1)
+    rows = sae.W_dec.detach()
     cosine_s = torch.stack([best_cosines(rows, other.W_dec.detach()) for other in others]).mean(0)
     # Not from torch's generator, which an SAE of this seed draws its first directions from.
     noise = torch.from_numpy(np.random.default_rng(seed).standard_normal(rows.shape, np.float32))
@@ -45,12 +44,6 @@ def measure_stability(sae: SAE, others: Sequence[SAE], seed: int = 0) -> Stabili
     mine = _principal(rows)
     overlaps = [(mine.T @ _principal(other.W_dec.detach())).square().sum().item() for other in others]
     return Stability(cosine_s.numpy(), null, float(np.mean(overlaps)) / mine.shape[1])
-
-
-def best_cosines(rows_sd: Tensor, others_td: Tensor) -> Tensor:
-    """(s,) the largest cosine of each unit row with any row of the others."""
-    others_td = F.normalize(others_td, dim=1)
-    return torch.cat([(part @ others_td.T).amax(1) for part in rows_sd.split(BLOCK)])
 
 
 def _principal(rows_sd: Tensor) -> Tensor:

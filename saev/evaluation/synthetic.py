@@ -75,13 +75,15 @@ class Truth:
 
 
 class _Stream(IterableDataset):
-    def __init__(self, truth: Truth, batch_size: int, start: int = 0, part: tuple[int, int] = (0, 1)):
-        self.truth, self.batch_size, self.start = truth, batch_size, start
+    def __init__(
+        self, truth: Truth, batch_size: int, start: int, part: tuple[int, int], device: torch.device
+    ):
+        self.truth, self.batch_size, self.start, self.device = truth, batch_size, start, device
 
     def __iter__(self) -> Iterator[Tensor]:
         step = self.start
         while True:
-            yield self.truth.sample(self.batch_size, 1_000_000 + step)[0]
+            yield self.truth.sample(self.batch_size, 1_000_000 + step)[0].to(self.device)
             step += 1
 
 

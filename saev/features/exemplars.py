@@ -1,6 +1,9 @@
-"""The images on which a latent is strongest, and the latents that are strongest of all."""
+"""The images on which a latent is strongest, and the latents that are strongest of all, or on some tokens."""
+
+from typing import Literal
 
 import numpy as np
+import scipy.sparse
 
 from saev.features.codes import Codes
 
@@ -21,3 +24,21 @@ def strongest_latents(codes: Codes, k: int) -> np.ndarray:
     no label says what to look for."""
     order = np.argsort(-codes.maximum, kind="stable")[:k]
     return order[codes.maximum[order] > 0]
+
+
+Order = Literal["strength", "rarity"]
+
+
+def strongest_here(
+    codes_ts: scipy.sparse.csr_array, density_s: np.ndarray, by: Order, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The at most k latents that fire most on some tokens, the first first, and the mean code of each latent
+    (s,) there.
+
+    strength  mean code
+    rarity    mean code x -log(density): what fires everywhere says little of these tokens
+    """
+    mean_s = np.asarray(codes_ts.mean(0)).ravel()
+    score_s = mean_s * -np.log(density_s.clip(1e-9, 1)) if by == "rarity" else mean_s
+    best = np.argsort(-score_s, kind="stable")[:k]
+    return best[mean_s[best] > 0], mean_s

@@ -15,5 +15,6 @@ from saev.sae.formats.checkpoint import push_sae as push_sae
 from saev.sae.formats.checkpoint import save_sae as save_sae
 from saev.sae.model import SAE as SAE
 from saev.sae.model import Architecture as Architecture
+from saev.sae.pretrained import Pretrained as Pretrained
 from saev.sae.trained import Step as Step
 from saev.sae.trained import Trained as Trained

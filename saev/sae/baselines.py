@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -88,7 +89,8 @@ class KMeans(_Fitted):
     def initialise(self, sae: SAE, z_md: Tensor, seed: int) -> None:
         from sklearn.cluster import MiniBatchKMeans
 
-        kmeans = MiniBatchKMeans(self.d_sae, batch_size=4096, n_init=1, random_state=seed).fit(z_md.numpy())
+        kmeans = MiniBatchKMeans(self.d_sae, init=_far_apart, batch_size=4096, n_init=1, random_state=seed)
+        kmeans.fit(z_md.numpy())
         centroids = torch.from_numpy(kmeans.cluster_centers_).float()
         sae.point(F.normalize(centroids, dim=1))
         if self.k == 1:
@@ -103,6 +105,21 @@ class KMeans(_Fitted):
         if self.k > 1:
             return super().values(sae, pre, latents) / self.k
         return torch.linalg.vector_norm(sae.W_enc, dim=0)[latents]
+
+
+def _far_apart(z_md: np.ndarray, n: int, random_state: np.random.RandomState) -> np.ndarray:
+    """(n, d) of the activations, by scikit-learn's k-means++ (Arthur & Vassilvitskii 2007), in float64 on one
+    thread.
+
+    By itself MiniBatchKMeans gives it float32, which is converted whole for each centroid, and all threads,
+    which in products of nine rows wait for each other. (256 of 6,000 activations of width 384, on a busy
+    machine: 1.8 s of CPU instead of 18.)
+    """
+    from sklearn.cluster import kmeans_plusplus
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        return kmeans_plusplus(z_md.astype(np.float64), n, random_state=random_state)[0]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,6 +63,9 @@ class Trained(Architecture):
     residual e = z - z_hat, which is not changed by it: loss += aux_weight * ||e - e_hat||^2 / ||e||^2."""
     aux_weight: Annotated[float, between(0, 1e6)] = 1 / 32
     """Weight of that loss."""
+    aux_share: Annotated[float, above(0, up_to=1)] = 1.0
+    """As many of the dead latents as this share of them, if that is less than aux_k: the fewer are left, the
+    fewer of them learn from each token. At 1 as in Gao et al., all of them where aux_k is more."""
     aux_tokens: Annotated[float, above(0, up_to=1)] = 0.25
     """Share of a batch's tokens, drawn anew at every step, that stand for all of them in that loss: its
     expectation is the same."""

@@ -17,8 +17,6 @@ from saev.machine.memory import check_memory
 from saev.machine.progress import say
 from saev.sae.model import SAE, Architecture
 from saev.sae.trained import Trained
-from saev.training.latent_parallel import join_shards
-from saev.training.loop import Loop
 from saev.training.options import REPEATS, Training
 
 
@@ -68,6 +66,10 @@ def fit(
             them; a loss that is not finite; a checkpoint of another run.
         OSError: the checkpoint cannot be written.
     """
+    # Lightning, two seconds that who asks for the names of floors need not wait.
+    from saev.training.latent_parallel import join_shards
+    from saev.training.loop import Loop
+
     named = _by_name(members, check_seed(seed))
     mean, scale = tokens.normalisation()
     if not 0 < scale < float("inf"):

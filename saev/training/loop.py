@@ -74,8 +74,8 @@ class Loop:
         """Take all steps and return the loss curve of each SAE; they are trained in place, and may be moved.
 
         Args:
-            stream: stream(start=, part=) gives the batches from number `start` on, of each the part
-                (rank, world) for process `rank` of `world`.
+            stream: stream(start=, part=, device=) gives the batches from number `start` on, of each the part
+                (rank, world) for process `rank` of `world`, on its device.
 
         Raises:
             SaevError: a loss that is not finite, or a checkpoint of another run.
@@ -97,7 +97,8 @@ class _Batches(lightning.LightningDataModule):
         self.stream, self.part = stream, part
 
     def train_dataloader(self) -> DataLoader:
-        return DataLoader(self.stream(start=self.trainer.global_step, part=self.part), batch_size=None)
+        start, device = self.trainer.global_step, self.trainer.strategy.root_device
+        return DataLoader(self.stream(start=start, part=self.part, device=device), batch_size=None)
 
 
 @contextmanager

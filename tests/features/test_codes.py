@@ -209,7 +209,7 @@ def test_every_changed_byte_is_noticed(store, sae, tmp_path):
 
 def test_files_that_hold_no_codes_are_one_line(store, sae, tmp_path):
     tokens, file = store.tokens(1), tmp_path / "codes"
-    with pytest.raises(SaevError, match=f"^{file}: no codes there; write them with the features stage"):
+    with pytest.raises(SaevError, match=f"^{file}: not there; run the features stage"):
         load_codes(file, tokens, sae)
     encode_tokens(sae, tokens, file, what="some SAE")
     whole = file.read_bytes()

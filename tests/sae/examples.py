@@ -28,6 +28,7 @@ ARCHITECTURES = [
     (TopK(d_sae=S, k=5), -4.0),  # most of the top k are negative and must not act
     (TopK(d_sae=S, k=5, prefixes=(4, 15), aux_k=3, aux_tokens=1), 0.0),
     (BatchTopK(d_sae=S, k=5), 0.0),
+    (TopK(d_sae=S, k=5, aux_k=30, aux_share=0.3, aux_tokens=1), 0.0),
     (BatchTopK(d_sae=S, k=3, prefixes=(10,), aux_k=30, aux_tokens=1), 0.0),  # more than are dead
     (ReLU(d_sae=S, l1=0.3, l1_warmup=0.5), -6.0),  # sparse enough for the sparse path
     (ReLU(d_sae=S, l1=0.3, l1_warmup=0.5, prefixes=(10,)), 0.0),  # dense path

@@ -71,6 +71,13 @@ def test_kmeans_codes_are_the_nearest_centroids(stores):
     assert ours < 1.1 * -reference.score(z.numpy())
 
 
+def test_kmeans_starts_where_scikit_learn_does_in_float64(stores):
+    sae = fitted(KMeans(d_sae=30), stores)
+    z = sae.normalise(data(stores["train"]))[: sae.architecture.sample_size].double().numpy()
+    reference = MiniBatchKMeans(30, batch_size=4096, n_init=1, random_state=3).fit(z)
+    np.testing.assert_allclose(sae.W_enc.T, reference.cluster_centers_, atol=1e-4)
+
+
 def test_semi_nmf_codes_solve_non_negative_least_squares(stores):
     sae = fitted(SemiNMF(d_sae=30, rounds=20, iterations=400), stores)
     x = data(stores["val"])

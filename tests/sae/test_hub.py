@@ -17,6 +17,7 @@ from saev.activations import Origin
 from saev.errors import SaevError
 from saev.sae import SAE, TopK, load_sae, push_sae, save_sae
 from saev.sae.formats import load_sae_lens, save_sae_lens
+from tests.documented import blocks
 
 
 @pytest.fixture
@@ -61,6 +62,15 @@ def test_pushed_saes_come_back_by_revision(hub, tmp_path):
     assert load_sae("hf://you/sae").origin == second.origin
     card = next(hub.rglob("README.md")).read_text()
     assert 'load_sae("hf://you/sae")' in card and "| nmse | 0.25 |" in card and "layer 7 of a_vit" in card
+
+
+def test_the_lines_of_the_page_bring_back_what_they_push(hub, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sae, names = saved(Path("data/sae/mosaic-dinov2_packaged-L10-topk"), 0), {}
+    (block,) = (block for block in blocks("training.md") if block.language == "python")
+    exec(block.text, names)
+    assert names["address"].startswith("hf://you/dinov2-topk@")
+    assert torch.equal(names["sae"].W_dec, sae.W_dec)
 
 
 def test_what_the_hub_has_not_is_one_line(hub, tmp_path):

@@ -1,7 +1,7 @@
 """Losses and their gradients against dense float64 autograd, the docstring's lines, and numbers by hand."""
 
 import re
-from pathlib import Path
+from math import ceil
 from textwrap import dedent
 
 import pytest
@@ -11,6 +11,7 @@ import saev.sae.objective
 from saev.sae import SAE, BatchTopK, Gated, JumpReLU, ReLU, Step, TopK
 from saev.sae.kernels.scores import Dense
 from saev.sae.objective import drawn_tokens, objective
+from tests.documented import blocks
 from tests.sae.examples import ARCHITECTURES, D, S, build
 
 DEAD = torch.arange(S) % 3 == 0
@@ -38,6 +39,11 @@ def dense(sae, x):
     return z, pre, f, f @ sae.W_dec + sae.b_dec
 
 
+def revived(architecture, dead):
+    """How many dead latents learn from a token."""
+    return min(architecture.aux_k, ceil(architecture.aux_share * int(dead.sum())))
+
+
 def dense_loss(sae, x, progress, dead):
     """The whole loss and the full dictionary's error."""
     a, (z, pre, f, z_hat) = sae.architecture, dense(sae, x)
@@ -55,7 +61,7 @@ def dense_loss(sae, x, progress, dead):
         loss = loss + (l1 + (z - gate).square().sum(1).mean()) / D
     if a.aux_k and dead.any():
         e, among = (z - z_hat).detach(), torch.where(dead, pre, -torch.inf)
-        kept = torch.where(among >= among.topk(min(a.aux_k, int(dead.sum()))).values[:, -1:], pre, 0).relu()
+        kept = torch.where(among >= among.topk(revived(a, dead)).values[:, -1:], pre, 0).relu()
         loss = loss + a.aux_weight * (e - kept @ sae.W_dec).square().sum() / e.square().sum()
     return loss, errors[-1], f
 
@@ -116,7 +122,7 @@ def test_the_lines_of_the_docstring_are_the_loss(architecture, bias):
         "drawn": drawn_tokens(sae, len(x), 0)[0],
         "aux_k": architecture.aux_k,
         "aux_weight": architecture.aux_weight,
-        "k": min(architecture.aux_k, int(DEAD.sum())),
+        "k": revived(architecture, DEAD),
     }
     (lines,) = re.findall(r"((?:^    .*\n)+)", saev.sae.objective.__doc__, re.M)
     exec(dedent(lines), names)
@@ -140,8 +146,7 @@ def test_auxk_on_some_tokens_is_on_average_that_on_all():
 
 
 def test_the_architecture_of_the_page_is_its_formula():
-    page = Path(__file__).parents[2] / "docs" / "architectures.md"
-    (code,) = re.findall(r"```python\n(from dataclasses.*?)```", page.read_text(), re.S)
+    (code,) = (block.text for block in blocks("adding/sae.md") if block.language == "python")
     names = {"__name__": __name__}
     exec(code, names)
     sae, x = build(names["SquareRoot"](d_sae=S, l_half=0.3), bias=-6.0)

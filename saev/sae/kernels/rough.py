@@ -93,8 +93,8 @@ class Bf16:
         self.z, self.W, self.bias = z_nd.bfloat16(), W_sd.bfloat16().t(), bias_s.bfloat16()
         longest = _lengths(W_sd).amax()
         of_W = _lengths(W_sd - self.W.t().float()).amax() + W_sd.shape[1] * 2**-24 * longest
-        of_z, of_bias = _lengths(z_nd - self.z.float()), (bias_s - self.bias.float()).abs().amax()
-        error = of_z * longest + _lengths(self.z.float()) * of_W + of_bias
+        rounded_nd, of_bias = self.z.float(), (bias_s - self.bias.float()).abs().amax()
+        error = _lengths(z_nd - rounded_nd) * longest + _lengths(rounded_nd) * of_W + of_bias
         self.bounds = Bounds(1.0, 0.0, error, 2**-8)
 
     def chunks(self) -> Iterator[tuple[slice, Tensor]]:
