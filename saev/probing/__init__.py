@@ -1,13 +1,32 @@
 """Which latent means what: measured against labels, chosen on one split and reported on another."""
 
+from saev.probing.absorbed import absorption as absorption
+from saev.probing.absorbed import parent_probes as parent_probes
+from saev.probing.coalition import Coalition as Coalition
+from saev.probing.coalition import coalitions as coalitions
+from saev.probing.compare import Difference as Difference
 from saev.probing.compare import difference as difference
+from saev.probing.compare import differences as differences
 from saev.probing.compare import mean_f1 as mean_f1
 from saev.probing.concepts import Concepts as Concepts
 from saev.probing.concepts import classes_of_images as classes_of_images
 from saev.probing.concepts import classes_of_tokens as classes_of_tokens
 from saev.probing.concepts import described as described
+from saev.probing.contrasts import Contrast as Contrast
+from saev.probing.contrasts import contrast as contrast
+from saev.probing.groups import Groups as Groups
 from saev.probing.linear import linear_probes as linear_probes
+from saev.probing.logistic import logistic_probes as logistic_probes
 from saev.probing.match import Match as Match
 from saev.probing.match import Splits as Splits
 from saev.probing.match import match_concepts as match_concepts
+from saev.probing.monosemantic import monosemanticity as monosemanticity
 from saev.probing.null import best_of_many as best_of_many
+from saev.probing.ranking import coverage as coverage
+from saev.probing.ranking import purity as purity
+from saev.probing.ranking import rank as rank
+from saev.probing.saved import load_matches as load_matches
+from saev.probing.saved import save_matches as save_matches
+from saev.probing.sparse import SparseProbe as SparseProbe
+from saev.probing.sparse import dense_probes as dense_probes
+from saev.probing.sparse import sparse_probes as sparse_probes

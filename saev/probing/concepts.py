@@ -42,6 +42,11 @@ class Concepts:
         answer[one] = shown.indices[shown.indptr[:-1][one]]
         return answer
 
+    @cached_property
+    def judged(self) -> np.ndarray:
+        """(g,) the clusters of which anything is known."""
+        return np.unique(self.cluster[self.known])
+
     def within(self, units: np.ndarray) -> "Concepts":
         """The same, of which only these (units,) bool are known."""
         return replace(self, known=self.known & units)

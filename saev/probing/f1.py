@@ -82,3 +82,25 @@ def f1(counts: Counts) -> np.ndarray:
     """F1 = 2 TP / (2 TP + FP + FN) = 2 hits / (fires + members), (t, c, s); 0 where there is neither."""
     possible = counts.fires_tcs + counts.members_c[:, None]
     return np.divide(2 * counts.hits_tcs, possible, out=np.zeros(counts.hits_tcs.shape), where=possible > 0)
+
+
+def chosen(table_tcs: np.ndarray, live_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(c,) the live latents with the largest F1 of all, and their thresholds' numbers: of equal ones the
+    first."""
+    best_cs = np.where(live_s, table_tcs.max(0), -1)
+    latents = best_cs.argmax(1)
+    return latents, table_tcs.argmax(0)[np.arange(len(latents)), latents]
+
+
+def sums(asked: Concepts, units: np.ndarray, yes_m: np.ndarray, shown_m: np.ndarray) -> np.ndarray:
+    """(g, 2) of each cluster of which anything is known, what these units add to 2 hits and to
+    fires + members."""
+    group_m, g = np.searchsorted(asked.judged, asked.cluster[units]), len(asked.judged)
+    counts = (2.0 * (yes_m & shown_m), yes_m * 1.0 + shown_m)
+    return np.stack([np.bincount(group_m, of_unit, g) for of_unit in counts], 1)
+
+
+def ratio(totals: np.ndarray) -> np.ndarray:
+    """(...) F1 = 2 hits / (fires + members), from both, (..., 2); 0 where there is neither."""
+    part, whole = totals[..., 0], totals[..., 1]
+    return np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)

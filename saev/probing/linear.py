@@ -1,13 +1,16 @@
 """Linear probes: how much of the labels the activations hold, and how much of that the codes keep."""
 
+import os
+from typing import TYPE_CHECKING
+
 import numpy as np
-from sklearn.linear_model import SGDClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
 from saev.activations import Tokens
 from saev.features import Codes
 from saev.probing.concepts import Concepts
+
+if TYPE_CHECKING:  # a second that most stages do not need
+    from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
 Split = tuple[Codes, Concepts, Tokens]
 
@@ -25,6 +28,10 @@ def linear_probes(
         `activations`, `codes`, and `majority`: always the most frequent validation concept. None where the
         training units are not of two concepts at least, or no validation unit shows exactly one.
     """
+    from sklearn.linear_model import SGDClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import MaxAbsScaler, StandardScaler
+
     rng = np.random.default_rng(seed)
     (y_train, rows), (y_val, test) = (
         (asked.single, np.flatnonzero(asked.single >= 0)) for _, asked, _ in (train, val)
@@ -33,18 +40,20 @@ def linear_probes(
     if len(np.unique(y_train[rows])) < 2 or not len(test):
         return None
 
-    def accuracy(x_train: np.ndarray, x_val: np.ndarray, scaler: MaxAbsScaler | StandardScaler) -> float:
-        sgd = SGDClassifier(loss="log_loss", average=True, max_iter=10, tol=None, random_state=seed)
+    def accuracy(x_train: np.ndarray, x_val: np.ndarray, scaler: "MaxAbsScaler | StandardScaler") -> float:
+        sgd = SGDClassifier(
+            loss="log_loss", average=True, max_iter=10, tol=None, random_state=seed, n_jobs=os.cpu_count()
+        )
         return float(make_pipeline(scaler, sgd).fit(x_train, y_train[rows]).score(x_val, y_val[test]))
 
     return {
-        "activations": accuracy(_activations(train, rows), _activations(val, test), StandardScaler()),
+        "activations": accuracy(activations_of(train, rows), activations_of(val, test), StandardScaler()),
         "codes": accuracy(train[0].csr[rows], val[0].csr[test], MaxAbsScaler()),
         "majority": float(np.bincount(y_val[test]).max() / len(test)),
     }
 
 
-def _activations(split: Split, units: np.ndarray) -> np.ndarray:
+def activations_of(split: Split, units: np.ndarray) -> np.ndarray:
     """What the codes of the units were made of, (len(units), d) float32."""
     codes, _, tokens = split
     if codes.per_image == tokens.per_image:

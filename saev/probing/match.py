@@ -7,20 +7,21 @@ from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics import average_precision_score
 
 from saev.features import Codes
 from saev.probing.concepts import Concepts
-from saev.probing.f1 import THRESHOLDS, Counts, count, count_parts, f1
-from saev.probing.folds import folds
-from saev.probing.null import Detector, shuffled_f1
-from saev.statistics import by_chance, detectable, discoveries, estimate, resample
+from saev.probing.f1 import THRESHOLDS, Counts, chosen, count, count_parts, f1, ratio, sums
+from saev.probing.folds import Folds, folds, over_folds
+from saev.probing.null import Detector, chosen_anew_f1, shuffled_f1
+from saev.statistics import by_chance, detectable, discoveries, estimate, standard_error
 
 CLAIMED = 0.05
 """A latent beats its null if it does at this false discovery rate over the concepts."""
 
 
 def _average_precision(truth_m: np.ndarray, code_m: np.ndarray) -> float:
+    from sklearn.metrics import average_precision_score  # a second that most stages do not need
+
     return average_precision_score(truth_m, code_m)
 
 
@@ -59,6 +60,8 @@ class Match:
     """
     sums_gm: np.ndarray
     """Of each cluster of validation, what it adds to 2 hits and to fires + members: their ratio is F1."""
+    cluster_g: np.ndarray
+    """The numbers of these clusters."""
 
     @property
     def claimed(self) -> bool:
@@ -80,7 +83,12 @@ class Splits(NamedTuple):
 
 
 def match_concepts(
-    splits: Splits, scores: Sequence[str] = ("ap", "prevalence"), *, times: int = 1000, seed: int = 0
+    splits: Splits,
+    scores: Sequence[str] = ("ap", "prevalence"),
+    *,
+    times: int = 1000,
+    seed: int = 0,
+    among: np.ndarray | None = None,
 ) -> list[Match]:
     """For each concept choose (latent, threshold) by training F1 and measure the choice on validation.
 
@@ -92,16 +100,19 @@ def match_concepts(
     Args:
         scores: names among SCORES.
         times: permutations of the label maps; 0 asks for no null, and p, q and what is made of them are None.
+        among: (s,) bool, the latents that may be chosen; None: all.
     """
     train, val, asked_train, asked_val = splits
     live = train.density > 0
+    if among is not None:
+        live &= among
     if not live.any():
         return []
     parts = folds(asked_train, asked_val, seed)
     by_part = count_parts(train, asked_train, parts.train_u, parts.n + 1)
     of_all = reduce(Counts.__add__, by_part)
-    tables = _Tables(f1(of_all), f1(count(val, asked_val)), live)
-    choices = [_chosen(f1(of_all - by_part[f]), live) for f in range(parts.n)]
+    tables = _Tables(f1(of_all), f1(count(val, asked_val)), live, parts)
+    choices = [chosen(f1(of_all - by_part[f]), live) for f in range(parts.n)]
     members = [(asked.truth[asked.known] > 0).sum(0) for asked in (asked_train, asked_val)]
     matches = []
     for c in np.flatnonzero((members[0] > 0) & (members[1] > 0)):
@@ -120,13 +131,7 @@ class _Tables(NamedTuple):
     train: np.ndarray
     val: np.ndarray
     live: np.ndarray
-
-
-def _chosen(table_tcs: np.ndarray, live: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(c,) the live latents with the largest F1 of all, and their thresholds' numbers."""
-    best_cs = np.where(live, table_tcs.max(0), -1)
-    latents = best_cs.argmax(1)
-    return latents, table_tcs.argmax(0)[np.arange(len(latents)), latents]
+    parts: Folds
 
 
 def _measured(
@@ -139,85 +144,64 @@ def _measured(
 ) -> Match:
     """Concept c with what its detectors reach on validation."""
     asked, seed = splits.asked_val, permuted[1]
-    (s,), (t,) = _chosen(tables.train[:, [c]], tables.live)
-    units, truth = asked.of(c)
-    sums_gm = _sums(splits.val, asked, c, detectors)
+    (s,), (t,) = chosen(tables.train[:, [c]], tables.live)
+    units, shown = asked.of(c)
+    code_m, yes_m = _read(splits.val, units, detectors)
+    sums_gm = sums(asked, units, yes_m, shown)
     value = estimate(sums_gm, ratio, seed=seed, within=(0, 1))
     of_live = tables.train[:, c].argmax(0)  # each latent at its best threshold
     f1_train, f1_val = (
         np.take_along_axis(table[:, c], of_live[None], 0)[0] for table in (tables.train, tables.val)
     )
+    part_m = tables.parts.val_u[units]
     found = {
         "f1": value.value or 0.0,
         "low": value.low,
         "high": value.high,
-        **_null(splits, c, detectors, value.value or 0.0, sums_gm, permuted),
+        **_beside_null(sums_gm, _null(splits, c, detectors, tables.parts, permuted)),
         "f1_train": float(f1_train[s]),
         "null_f1": float(f1_val[tables.live].mean()),
         "null_f1_95": float(np.quantile(f1_val[tables.live], 0.95)),
         "rank": float((f1_val[tables.live] >= f1_val[s]).mean()),
-        "units": int(truth.sum()),
-        "images": len(np.unique(asked.image[units[truth]])),
+        "units": int(shown.sum()),
+        "images": len(np.unique(asked.image[units[shown]])),
         "clusters": len(np.unique(asked.cluster[units])),
         "folds": len(detectors),
         "same": float(np.mean([detector.latent == s for detector in detectors])),
-        **{name: _over_folds(SCORES[name], splits.val, asked, c, detectors) for name in scores},
+        **{name: float(over_folds(SCORES[name], shown, code_m, part_m)) for name in scores},
     }
-    return Match(asked.names[c], int(s), THRESHOLDS[t], found, sums_gm)
+    return Match(asked.names[c], int(s), THRESHOLDS[t], found, sums_gm, asked.judged)
+
+
+def _read(val: Codes, units: np.ndarray, detectors: list[Detector]) -> tuple[np.ndarray, np.ndarray]:
+    """(units,) the code of the detector that each is judged by, and whether it says "yes"."""
+    code_m, yes_m = np.zeros(len(units), np.float32), np.zeros(len(units), bool)
+    for detector in detectors:
+        mine = detector.judging[units]
+        code_m[mine] = val.column(detector.latent)[units[mine]]
+        yes_m[mine] = code_m[mine] > detector.threshold
+    return code_m, yes_m
 
 
 def _null(
-    splits: Splits,
-    c: int,
-    detectors: list[Detector],
-    value: float,
-    sums_gm: np.ndarray,
-    permuted: tuple[int, int],
-) -> dict[str, float | None]:
-    """What permutations make of the same detectors."""
+    splits: Splits, c: int, detectors: list[Detector], parts: Folds, permuted: tuple[int, int]
+) -> np.ndarray:
+    """F1 that permutations make of the same detectors; of detectors chosen anew in each, where both splits
+    are the same images: what one fold judges has chosen for the others, and of latents that mean nothing 1 %
+    would have p = 0.001."""
     times, seed = permuted
     if not times:
+        return np.zeros(0)
+    if splits.train.origin == splits.val.origin and parts.n > 1:
+        return chosen_anew_f1(splits.train, splits.asked_train, c, parts, times=times, seed=seed)
+    return shuffled_f1(splits.val, splits.asked_val, c, detectors, times=times, seed=seed)
+
+
+def _beside_null(sums_gm: np.ndarray, null_r: np.ndarray) -> dict[str, float | None]:
+    """What F1 is worth, if there is anything to hold it against."""
+    if not len(null_r):
         return {"shuffled": None, "p": None, "detectable": None}
-    null_r = shuffled_f1(splits.val, splits.asked_val, c, detectors, times=times, seed=seed)
-    spread = resample(sums_gm, ratio, seed=seed)
-    least = detectable(null_r, spread.error) if spread else None
-    return {"shuffled": float(null_r.mean()), "p": by_chance(value, null_r), "detectable": least}
-
-
-def ratio(totals_rm: np.ndarray) -> np.ndarray:
-    """F1 = 2 hits / (fires + members), from both; 0 where there is neither."""
-    part, whole = totals_rm.T
-    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
-
-
-def _sums(val: Codes, asked: Concepts, c: int, detectors: list[Detector]) -> np.ndarray:
-    """(g, 2) of each cluster of which anything is known: 2 hits, and fires + members."""
-    units, truth = asked.of(c)
-    known = np.unique(asked.cluster[asked.known])
-    group_u = np.searchsorted(known, asked.cluster[units])
-    sums = np.zeros((len(known), 2))
-    for detector in detectors:
-        mine = detector.judging[units]
-        yes = val.column(detector.latent)[units] > detector.threshold
-        for column, of_unit in ((0, 2.0 * (yes & truth)), (1, yes * 1.0 + truth)):
-            sums[:, column] += np.bincount(group_u[mine], of_unit[mine], len(known))
-    return sums
-
-
-def _over_folds(
-    score: Callable[[np.ndarray, np.ndarray], float],
-    val: Codes,
-    asked: Concepts,
-    c: int,
-    detectors: list[Detector],
-) -> float:
-    """The mean of a score over folds, weighted by how many units show the concept: codes of different latents
-    have no common order."""
-    units, truth = asked.of(c)
-    values, weights = [], []
-    for detector in detectors:
-        mine = detector.judging[units]
-        if truth[mine].any():
-            values.append(score(truth[mine], val.column(detector.latent)[units[mine]]))
-            weights.append(truth[mine].sum())
-    return float(np.average(values, weights=weights))
+    error = standard_error(sums_gm, ratio)
+    least = None if error is None else detectable(null_r, error)
+    p = by_chance(float(ratio(sums_gm.sum(0))), null_r)
+    return {"shuffled": float(null_r.mean()), "p": p, "detectable": least}

@@ -7,12 +7,16 @@ one they would make every claim look certain.
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
 
 from saev.features import Codes
 from saev.probing.concepts import Concepts
+from saev.probing.f1 import Counts, chosen, count_parts, f1, ratio
+from saev.probing.folds import Folds
 
 
 class Detector(NamedTuple):
@@ -46,6 +50,30 @@ def shuffled_f1(
             fires[r] += np.bitwise_count(yes & known[moved]).sum(dtype=np.int64)
     possible = fires + shown.sum()
     return np.divide(2 * hits, possible, out=np.zeros(times), where=possible > 0)
+
+
+def chosen_anew_f1(
+    codes: Codes, asked: Concepts, c: int, parts: Folds, *, times: int, seed: int
+) -> np.ndarray:
+    """(times,) cross-fitted F1 of concept c after so many permutations of the label maps among the images of
+    which something is known, with latent and threshold chosen anew in each, by the folds of both splits."""
+    units, _ = asked.of(c)
+    images, rng = np.unique(asked.image[units]), np.random.default_rng([seed, c])
+    own = replace(asked, names=(asked.names[c],), truth=asked.truth[:, [c]], known=_mask(units, asked.known))
+    place, live, found_r = np.arange(codes.n_images), codes.density > 0, np.zeros(times)
+    for r in range(times):
+        moved = place.copy()
+        moved[images] = rng.permutation(images)
+        unit_u = (moved[:, None] * codes.per_image + np.arange(codes.per_image)).ravel()
+        laid = replace(own, truth=own.truth[unit_u], known=own.known[unit_u])
+        by_part = count_parts(codes, laid, parts.train_u, parts.n + 1)
+        of_all, total = reduce(Counts.__add__, by_part), np.zeros(2)
+        for judged in by_part[: parts.n]:
+            (latent,), (t,) = chosen(f1(of_all - judged), live)
+            fires = judged.fires_tcs[t, -1, latent]
+            total += 2 * judged.hits_tcs[t, 0, latent], fires + judged.members_c[0]
+        found_r[r] = ratio(total)
+    return found_r
 
 
 def _mask(units: np.ndarray, like: np.ndarray) -> np.ndarray:

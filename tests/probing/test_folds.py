@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from saev.probing import Splits, difference, match_concepts, mean_f1
-from saev.probing.folds import folds
+from saev.probing.folds import folds, over_folds
 from tests.probing.examples import codes_of, concepts_of, random_codes
 
 NAMES = tuple(f"site {i}" for i in range(6))
@@ -74,3 +74,15 @@ def test_random_codes_have_no_advantage_over_each_other():
     sides = [match_concepts(Splits(codes, codes, asked, asked), (), times=0) for codes in (one, other)]
     found = difference(*sides)
     assert found.low < 0 < found.high or abs(found.value) < 0.03
+
+
+def test_a_score_of_folds_is_weighted_by_the_units_that_show_the_concept():
+    part, shown = np.repeat([0, 1, 2], 4), np.array([1, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0]) > 0
+    value = np.repeat([2.0, 6.0, 100.0], 4)  # the last fold shows nothing
+
+    def mean(shown_m, value_m):
+        return value_m.mean(), np.nan if value_m[0] > 2 else 1.0
+
+    assert over_folds(lambda *of: mean(*of)[0], shown, value, part) == (2 * 1 + 6 * 3) / 4
+    np.testing.assert_array_equal(over_folds(mean, shown, value, part), [2, 1])  # not known of all
+    assert np.isnan(over_folds(mean, shown, value + 5, part)).all()

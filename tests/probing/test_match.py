@@ -133,3 +133,16 @@ def test_unknown_units_of_a_concept_do_not_count():
             f1_score(labels[there] == c, dense[there, match.latent] > match.threshold)
         )
         assert match.scores["prevalence"] == pytest.approx((labels[there] == c).mean())
+
+
+def test_only_latents_among_those_allowed_are_chosen():
+    dense, labels = planted(0, 640, 0.05)
+    codes, asked = codes_of(dense), classes_of(labels, 4, names=NAMES)
+    splits = Splits(codes, codes, asked, asked)
+    usual = {match.name: match.latent for match in match_concepts(splits, (), times=0)}
+    assert usual == {"a": 10, "b": 11, "c": 12}
+    among = np.arange(30) != usual["b"]
+    rest = {match.name: match.latent for match in match_concepts(splits, (), times=0, among=among)}
+    assert rest == usual | {"b": rest["b"]} and rest["b"] != usual["b"]
+    assert match_concepts(splits, (), times=0, among=~among)[1].latent == usual["b"]
+    assert match_concepts(splits, (), times=0, among=np.zeros(30, bool)) == []

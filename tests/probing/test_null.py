@@ -1,12 +1,15 @@
 """Permutations of label maps, against loops over images; and what they promise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from sklearn.metrics import f1_score
 
 from saev.probing import Splits, best_of_many, match_concepts
-from saev.probing.null import Detector, shuffled_f1
+from saev.probing.folds import folds
+from saev.probing.null import Detector, chosen_anew_f1, shuffled_f1
 from tests.probing.examples import classes_of, codes_of, concepts_of, random_codes, seeds
 
 
@@ -112,3 +115,30 @@ def test_of_shuffled_labels_few_are_claimed(seed):
         claims.append(any(match.claimed for match in matches))
     # Nothing is true here, so a draw with any claim is a false discovery: 5 % of 50 draws, plus 3 deviations.
     assert np.mean(claims) <= 0.05 + 3 * (0.05 * 0.95 / 50) ** 0.5
+
+
+def same_images(rng, n=40, s=12):
+    """Codes of whole images, and a concept that means nothing; each image is a cluster of both splits."""
+    truth = rng.permutation(np.arange(n) % 2)[:, None]
+    asked = replace(concepts_of(truth, per_image=1), clusters=tuple(map(str, range(n))))
+    return codes_of(random_codes(rng, n, s), 1), asked
+
+
+def test_where_the_splits_are_the_same_images_each_permutation_chooses_anew():
+    codes, asked = same_images(np.random.default_rng(0))
+    found = chosen_anew_f1(codes, asked, 0, folds(asked, asked, 0), times=6, seed=5)
+    rng = np.random.default_rng([5, 0])
+    for value in found:
+        moved = replace(asked, truth=asked.truth[rng.permutation(40)])
+        (match,) = match_concepts(Splits(codes, codes, moved, moved), (), times=0)
+        assert value == pytest.approx(match.scores["f1"])
+
+
+def test_of_concepts_that_mean_nothing_few_are_claimed_where_the_splits_are_the_same_images():
+    p = []
+    for seed in range(60):
+        codes, asked = same_images(np.random.default_rng(seed))
+        (match,) = match_concepts(Splits(codes, codes, asked, asked), (), times=59, seed=seed)
+        p.append(match.scores["p"])
+    assert np.mean(np.array(p) <= 0.05) <= 0.05 + 2 * (0.05 * 0.95 / 60) ** 0.5
+    assert np.mean(np.array(p) <= 0.5) > 0.25  # nor are they held down
