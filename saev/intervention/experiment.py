@@ -1,28 +1,37 @@
-"""The controlled experiment: edit one concept's latent at a time, and count which predictions change.
+"""The controlled experiment: edit one concept's latents at a time, and measure what becomes of the
+answers.
 
-An arm is an edit, a place where it acts, and either the latent that probing chose for the concept or a
-control in its stead, at several strengths. Only the suffix of the model is rerun, from stored activations,
-and only for images in which the edit changes anything at all.
+An arm is an edit, a place where it acts, and either the latents that a selector chose for the concept or a
+control in their stead, at several strengths. Only the suffix of the model is rerun, from stored activations,
+and only for images in which the edit changes anything at all, those of all arms together.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from itertools import groupby
+from operator import itemgetter
 from typing import Annotated, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from saev.activations.origin import shortened
-from saev.checks import COUNT, Options, check_choice, check_number
+from saev.checks import COUNT, Options, between, check_choice, check_number
 from saev.errors import SaevError
-from saev.intervention.controls import CONTROLS, similar_latents
+from saev.intervention.answering import answers_after
+from saev.intervention.controls import CHOSEN, CONTROLS, DRAWN
 from saev.intervention.edits import EDITS, Edit
+from saev.intervention.measures import Change, Sums, measured
 from saev.intervention.places import PLACES
+from saev.intervention.selectors import SELECTORS
+from saev.intervention.transitions import Recall, Transitions, recall, transitions
 from saev.intervention.trial import Setup, Trial
 from saev.machine import track
 
-CHOSEN = "chosen latent"
+USUAL = {"selector": "best f1", "edit": "set"}
+"""What a method's name does not tell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +43,11 @@ class Arm(Options, section="intervene.arms"):
     place: str
     """One of PLACES."""
     control: str | None = None
-    """One of CONTROLS in place of the chosen latent; None: the chosen latent itself."""
+    """One of CONTROLS in place of the chosen latents; None: these themselves."""
+    draws: Annotated[int, between(1, 1000)] = 1
+    """How many random latents, or directions, which are then counted together."""
+    selector: str = "best f1"
+    """One of SELECTORS: how the latents were chosen."""
     strengths: tuple[float, ...]
     """Of the edit; for `set` multiples of the latent's largest training code, 0 ablates."""
     images: Annotated[int, COUNT]
@@ -45,6 +58,12 @@ class Arm(Options, section="intervene.arms"):
         check_choice("intervene.arms.edit", self.edit, tuple(EDITS))
         check_choice("intervene.arms.place", self.place, tuple(PLACES))
         check_choice("intervene.arms.control", self.control, (None, *CONTROLS))
+        check_choice("intervene.arms.selector", self.selector, tuple(SELECTORS))
+        if self.control not in DRAWN and self.draws > 1:
+            what = self.control or CHOSEN
+            raise SaevError(
+                f"intervene.arms.draws must be 1 for the {what}, got {self.draws}: nothing is drawn"
+            )
         if not self.strengths:
             raise SaevError("intervene.arms.strengths must name at least one, got []")
         for strength in self.strengths:
@@ -53,25 +72,31 @@ class Arm(Options, section="intervene.arms"):
 
     @property
     def method(self) -> str:
-        """What is edited, and how if that is unusual."""
-        return (self.control or CHOSEN) + ("" if self.edit == "set" else f", {self.edit}")
+        """What is edited; how it was chosen and edited, if that is unusual."""
+        unusual = [getattr(self, key) for key, usual in USUAL.items() if getattr(self, key) != usual]
+        return ", ".join([self.control or CHOSEN, *unusual])
 
-    def applied(self, trial: Trial, strength: float) -> Edit:
-        """The edit of this arm, in its place."""
+    def applied(self, trial: Trial, strength: float, draw: int = 0) -> Edit | None:
+        """The edit of this arm, in its place; None where there is no such control."""
         if self.control is None:
-            edit = trial.edit([trial.latent], self.edit, strength)
+            edit = trial.edit(trial.latents, self.edit, strength)
         else:
-            edit = CONTROLS[self.control](trial, self.edit, strength)
-        return edit.where(PLACES[self.place](trial.scene(edit.fires_bt)))
+            edit = CONTROLS[self.control](trial, self.edit, strength, draw)
+        return edit and edit.where(PLACES[self.place](trial.scene(edit.fires_bt)))
 
 
-class Counts(NamedTuple):
-    """Units of the target class and of all others that changed, and that there are, per image (n,) int64."""
-
-    target_changed: np.ndarray
-    target: np.ndarray
-    other_changed: np.ndarray
-    other: np.ndarray
+def check_arms(arms: Sequence[Arm]) -> None:
+    """Raise SaevError for an edit that is there twice, and so would be counted twice."""
+    there = set()
+    for arm in arms:
+        for strength in arm.strengths:
+            edit = (arm.method, arm.place, strength)
+            if edit in there:
+                raise SaevError(
+                    "intervene.arms must be different edits, "
+                    f"got the {arm.method} on {arm.place} at {strength:g} twice"
+                )
+            there.add(edit)
 
 
 class Outcome(NamedTuple):
@@ -80,57 +105,81 @@ class Outcome(NamedTuple):
     arm: Arm
     target: str
     strength: float
-    counts: Counts
+    sums: dict[str, Sums]
+    """Of each of MEASURES, image by image."""
+    recall: Recall
+    moves: Transitions
 
 
-def trials(setup: Setup, chosen: dict[str, int], seed: int) -> list[Trial]:
-    """A trial for each class that is chosen a latent for, {name: latent}, with its control latent.
+Asked = tuple[Trial, Arm, float]
+Found = tuple[dict[str, Sums], Recall, Transitions]
+
+
+def trials(setup: Setup, chosen: Mapping[str, Sequence[int]], seed: int) -> list[Trial]:
+    """A trial for each class that is chosen latents for, {name: latents}. No latent that is chosen for any of
+    them is a control.
 
     Raises:
         SaevError: the task has no such class, or the SAE no such latent.
     """
-    classes = setup.model.task.classes
-    for name, latent in chosen.items():
-        if name not in classes or not 0 <= latent < setup.sae.d_sae:
-            there = (
-                f"the SAE has latents 0 to {setup.sae.d_sae - 1}, the task the classes {shortened(classes)}"
-            )
-            raise SaevError(f"latent {latent} cannot be edited to move class {name!r}: {there}")
-    similar = similar_latents(list(chosen.values()), setup.train, seed)
+    classes, d_sae = setup.model.task.classes, setup.sae.d_sae
+    for name, latents in chosen.items():
+        for latent in latents:
+            if name not in classes or not 0 <= latent < d_sae:
+                there = f"the SAE has latents 0 to {d_sae - 1}, the task the classes {shortened(classes)}"
+                raise SaevError(f"latent {latent} cannot be edited to move class {name!r}: {there}")
+    avoid = tuple(sorted({latent for latents in chosen.values() for latent in latents}))
     return [
-        Trial(setup, classes.index(name), latent, control, seed + i)
-        for i, ((name, latent), control) in enumerate(zip(chosen.items(), similar, strict=True))
+        Trial(setup, classes.index(name), tuple(latents), seed + i, avoid)
+        for i, (name, latents) in enumerate(chosen.items())
     ]
 
 
 def run_experiment(setup: Setup, among: list[Trial], arms: Sequence[Arm]) -> Iterator[Outcome]:
     """Run every arm of every trial on the images of `setup.model`, and yield what it did, class by class.
 
-    A prediction counts as changed if it differs from the one on the unedited activations, computed in the
-    same precision. Units without a label count nowhere, and a control latent that is the chosen one is left
-    out.
+    Held against the logits of the unedited activations, computed in the same precision. Units without a
+    label count nowhere, and an arm whose control is not there for a class is left out.
     """
-    classes = setup.model.task.classes
-    for trial in track(among, "intervene", len(among), unit="classes"):
-        for arm in arms:
-            if arm.control == "random latent" and trial.similar == trial.latent:
-                continue
-            for strength in arm.strengths:
-                changed_bu = _changed(setup, arm.applied(trial, strength), arm.images)
-                yield Outcome(arm, classes[trial.target], strength, _count(trial, changed_bu))
+    asked: deque[Asked] = deque()
+
+    def edits() -> Iterator[tuple[Edit, int]]:
+        for trial in track(among, "intervene", len(among), unit="classes"):
+            for arm, strength, draw in _draws(arms):
+                edit = arm.applied(trial, strength, draw)
+                if edit is not None:
+                    asked.append((trial, arm, strength))
+                    yield edit, arm.images
+
+    answered = ((asked.popleft(), after_nuc) for after_nuc in answers_after(setup, edits()))
+    for (trial, arm, strength), draws in groupby(answered, key=itemgetter(0)):
+        found = [_measured(trial, change_of(trial, after_nuc)) for _, after_nuc in draws]
+        yield Outcome(arm, trial.name, strength, *_together(found))
 
 
-def _changed(setup: Setup, edit: Edit, n_images: int) -> Tensor:
-    """(n, u) bool: which predictions of the first `n_images` images the edit changes."""
-    before_bu = setup.before_bu[:n_images]
-    touched = (edit.amounts_btk[:n_images] != 0).flatten(1).any(1).nonzero().flatten()
-    changed_bu = torch.zeros_like(before_bu, dtype=torch.bool)
-    after_bu = setup.model.predict(touched, setup.whole(edit.change(touched)))
-    changed_bu[touched] = after_bu != before_bu[touched]
-    return changed_bu
+def _draws(arms: Sequence[Arm]) -> Iterator[tuple[Arm, float, int]]:
+    for arm in arms:
+        for strength in arm.strengths:
+            for draw in range(arm.draws):
+                yield arm, strength, draw
 
 
-def _count(trial: Trial, changed_bu: Tensor) -> Counts:
-    target_bu, other_bu = trial.target_bu[: len(changed_bu)], trial.other_bu[: len(changed_bu)]
-    masks = (changed_bu & target_bu, target_bu, changed_bu & other_bu, other_bu)
-    return Counts(*(mask_bu.sum(1).numpy() for mask_bu in masks))
+def change_of(trial: Trial, after_nuc: Tensor) -> Change:
+    """What became of the first n images."""
+    setup, n = trial.setup, len(after_nuc)
+    truth_nu = None if setup.model.task.several else setup.truth_bu[:n]
+    masks = (of_bu[:n] for of_bu in (trial.target_bu, trial.other_bu))
+    return Change(setup.before_buc[:n], after_nuc, trial.target, *masks, truth_nu)
+
+
+def _measured(trial: Trial, change: Change) -> Found:
+    task = trial.setup.model.task
+    answers = ("no", "yes") if task.several else task.classes
+    return measured(change), recall(change, len(answers)), transitions(change, answers)
+
+
+def _together(found: list[Found]) -> Found:
+    """Of several draws the sums, so that each draw looks at every unit once."""
+    sums, recalls, moves = zip(*found, strict=True)
+    added = {name: Sums(*np.sum([of[name] for of in sums], axis=0)) for name in sums[0]}
+    return added, Recall(*np.sum(recalls, axis=0)), reduce(Transitions.__add__, moves)

@@ -19,7 +19,7 @@ class Illustration(Options, section="maps"):
     classes: Annotated[int, between(0, 10**9)] = 5
     """The classes with the best F1."""
     strength: Annotated[float, between(-1e6, 1e6)] = -1.0
-    """Of the edit of the chosen latent on every token: times its largest training code."""
+    """Of the edit of the chosen latents on every token: times their largest training codes."""
     control: str = "random direction"
     """The control beside it, of CONTROLS."""
 
@@ -33,7 +33,7 @@ class EditedImage(NamedTuple):
 
     name: str
     """The target class."""
-    latent: int
+    latents: tuple[int, ...]
     image: int
     """Its number in the split."""
     before: np.ndarray
@@ -44,7 +44,7 @@ class EditedImage(NamedTuple):
 
 def edited_images(among: list[Trial], options: Illustration) -> list[EditedImage]:
     """For each trial one image that shows the class: it covers about half of it, and the task gets it right
-    before the edit. A class that no image shows is left out.
+    before the edit. A class that no image shows, or that has no such control, is left out.
 
     (An edit can only be seen to work on what was right before; the figures of the experiment use all images.)
     """
@@ -54,14 +54,12 @@ def edited_images(among: list[Trial], options: Illustration) -> list[EditedImage
     for trial in among:
         setup = trial.setup
         share = trial.target_bu.float().mean(1)
-        if not share.any():
+        edits = [arm.applied(trial, options.strength) for arm in arms]
+        if not share.any() or None in edits:
             continue
         right = (setup.before_bu == setup.truth_bu).float().mean(1)
         i = torch.where(share > 0, right - (share - 0.5).abs(), -torch.inf).argmax()[None]
-        after, control = (
-            setup.model.predict(i, setup.whole(arm.applied(trial, options.strength).change(i)))[0].numpy()
-            for arm in arms
-        )
-        name, number = setup.model.task.classes[trial.target], int(setup.model.images[i])
-        edited.append(EditedImage(name, trial.latent, number, setup.before_bu[i][0].numpy(), after, control))
+        after, control = (setup.model.predict(i, setup.whole(edit.change(i)))[0].numpy() for edit in edits)
+        number, before = int(setup.model.images[i]), setup.before_bu[i][0].numpy()
+        edited.append(EditedImage(trial.name, trial.latents, number, before, after, control))
     return edited

@@ -53,6 +53,10 @@ class TaskOptions(Options, section="task"):
             return "patches"
         return "cls" if has_cls else "mean"
 
+    def fit(self, backbone: Backbone, store: Store, layer: int, seed: int, machine: Machine) -> Task | None:
+        """The task, or None, as `train_task` has it."""
+        return train_task(backbone, store, layer, self, seed, machine)
+
 
 def train_task(
     backbone: Backbone, store: Store, layer: int, options: TaskOptions, seed: int, machine: Machine
@@ -76,9 +80,9 @@ def train_task(
         for numbers, final_btd in final_tokens(backbone, store, layer, np.array(list(drawn)), machine)
         for i, units_ud in zip(numbers, READOUTS[readout](backbone, final_btd), strict=True)
     ]
-    weight, bias = _regression(torch.cat(features).numpy(), target_n, len(store.classes), options.c)
+    linear = _regression(torch.cat(features).numpy(), target_n, len(store.classes), options.c)
     origin = store.origin(layer, tuple(backbone.tokens))
-    return Task(weight, bias, classes=store.classes, readout=readout, origin=origin, ignored=ignored)
+    return Task(linear, classes=store.classes, readout=readout, origin=origin, ignored=ignored)
 
 
 def _draw(
@@ -140,11 +144,12 @@ def evaluate_task(
     """
     from torchmetrics.functional.classification import multiclass_jaccard_index
 
-    images = np.flatnonzero(store.present)
-    found = [
-        task.logits(backbone, final).argmax(-1)
-        for _, final in final_tokens(backbone, store, layer, images, machine)
-    ]
+    images, task = np.flatnonzero(store.present), task.to(machine.device)
+    with torch.inference_mode():
+        found = [
+            task.logits(backbone, final.to(machine.device)).argmax(-1).cpu()
+            for _, final in final_tokens(backbone, store, layer, images, machine)
+        ]
     predicted, truth = torch.cat(found).flatten(), task.truth(store, images).flatten()
     known = truth != IGNORE
     if not known.any():

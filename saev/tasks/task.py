@@ -9,6 +9,7 @@ lets counting, bootstrap and verdicts know nothing of the difference.
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from saev.backbones.backbone import Backbone
 from saev.data.sample import IGNORE
 from saev.errors import SaevError, first_line
 from saev.files import digest, write_by, write_json
+from saev.machine import Machine
 from saev.outputs import new_directory
 
 
@@ -49,15 +51,28 @@ READOUTS: dict[str, Callable[[Backbone, Tensor], Tensor]] = {
 model's own output at unit length, which text prompts are compared with."""
 
 
-FILES = {r"config\.json": '"readout"', r"head\.safetensors": None}
-"""By which a task's folder is known (saev/outputs.py)."""
+FILES = {
+    r"(concepts/)?config\.json": '"readout"',
+    r"(concepts/)?head\.safetensors": None,
+}
+"""By which a task's folder, with that of its concepts in it, is known (saev/outputs.py)."""
+
+
+class Asking(Protocol):
+    """The options of a kind of task, of which a file of conf/task names one."""
+
+    ignore: tuple[str, ...]
+
+    def fit(self, backbone: Backbone, store: Store, layer: int, seed: int, machine: Machine) -> "Task | None":
+        """The task, by a training split of which `layer` is stored; None where its labels do not do."""
 
 
 class Task(nn.Module):
-    """One task of one backbone.
+    """One task of one backbone, of the weight (c, d) and the bias (c,) of its linear map.
 
     Attributes:
         classes: names of the c logits.
+        several: whether a unit can be of several of them: each logit then answers a question of its own.
         ignored: indices of classes that count in nothing.
         readout: one of READOUTS.
         origin: the backbone whose final tokens it reads, and the data that it was fitted to.
@@ -65,18 +80,19 @@ class Task(nn.Module):
 
     def __init__(
         self,
-        weight: Tensor,
-        bias: Tensor,
+        linear: tuple[Tensor, Tensor],
         *,
         classes: tuple[str, ...],
         readout: str,
         origin: Origin,
         ignored: tuple[int, ...] = (),
+        several: bool = False,
     ):
         super().__init__()
-        self.register_buffer("weight", weight)
-        self.register_buffer("bias", bias)
+        for name, values in zip(("weight", "bias"), linear, strict=True):
+            self.register_buffer(name, values)
         self.classes, self.readout, self.origin, self.ignored = classes, readout, origin, ignored
+        self.several = several
 
     @property
     def decides_patches(self) -> bool:
@@ -92,8 +108,19 @@ class Task(nn.Module):
         """Final normalised tokens (b, t, d) -> logits (b, u, c), in float32."""
         return READOUTS[self.readout](backbone, final_btd).float() @ self.weight.T + self.bias
 
+    def says(self, logits_buc: Tensor, c: int) -> Tensor:
+        """(b, u) bool: whether the model takes each unit for one of class c."""
+        return logits_buc[..., c] > 0 if self.several else logits_buc.argmax(-1) == c
+
+    def shown(self, store: Store, images: np.ndarray, c: int) -> Tensor:
+        """(b, u) int8: 1 where the unit is of class c, 0 where not, -1 where nobody knows."""
+        if self.several:
+            return torch.from_numpy(store.concepts()[images, :, c])
+        truth_bu = self.truth(store, images)
+        return torch.where(truth_bu == IGNORE, -1, (truth_bu == c).to(torch.int8))
+
     def truth(self, store: Store, images: np.ndarray) -> Tensor:
-        """(b, u) int64 class of each unit, IGNORE where it is unknown or ignored."""
+        """(b, u) int64 class of each unit, IGNORE where it is unknown or ignored; of one class each."""
         labels = store.patch_labels() if self.decides_patches else store.image_labels()[:, None]
         return torch.from_numpy(without(labels[images], self.ignored)).long()
 
@@ -122,7 +149,7 @@ def save_task(task: Task | None, path: str | Path, reason: str = "") -> None:
             return
         arrays = {key: value.cpu().numpy() for key, value in task.state_dict().items()}
         config = {"readout": task.readout, "classes": list(task.classes), "ignored": list(task.ignored)}
-        config["origin"] = task.origin.as_dict()
+        config |= {"several": task.several, "origin": task.origin.as_dict()}
         write_by(lambda file: save_file(arrays, file), folder / "head.safetensors")
         write_json(folder / "config.json", {**config, "sha256": digest(config, arrays)})
 
@@ -146,10 +173,9 @@ def load_task(path: str | Path, store: Store) -> Task | None:
         return None
     here = store.origin(store.layers[-1], ("patch",))
     agree(task.origin, here, f"the task {path}", str(store.path), but=("layer", "kinds", "data"))
-    if task.classes != store.classes:
-        raise SaevError(
-            f"{path}: its {len(task.classes)} classes are not the {len(store.classes)} of {store.path}"
-        )
+    names = tuple(store.attrs["concepts"]) if task.several else store.classes
+    if task.classes != names:
+        raise SaevError(f"{path}: its {len(task.classes)} classes are not the {len(names)} of {store.path}")
     return task
 
 
@@ -171,10 +197,10 @@ def _read(folder: Path) -> Task | None:
     ):
         raise ValueError(f"head.safetensors holds no finite weights of {n} classes")
     return Task(
-        weight,
-        bias,
+        (weight, bias),
         classes=tuple(config["classes"]),
         readout=config["readout"],
         origin=Origin.of(config["origin"]),
         ignored=tuple(config["ignored"]),
+        several=config["several"],
     )

@@ -4,8 +4,12 @@ import numpy as np
 import scipy.sparse
 import torch
 
+from saev.data import IGNORE
 from saev.features import Codes
-from saev.intervention import Setup
+from saev.intervention import Directions, Outcome, Setup
+from saev.intervention.measures import MEASURES, Change, Sums
+from saev.intervention.transitions import Recall, Transitions
+from saev.probing import classes_of_tokens
 from saev.sae import SAE, TopK
 from saev.tasks import Continuation
 from tests.activations.examples import CPU
@@ -45,3 +49,36 @@ def commonest(setup: Setup, n: int) -> list[int]:
 def liveliest(setup: Setup, n: int) -> list[int]:
     """The n latents that fire most often in training."""
     return np.argsort(-setup.train.density, kind="stable")[:n].tolist()
+
+
+def changed(rng, shape, *, several=False, labelled=0.8) -> Change:
+    """Random logits (n, u, c) before and after an edit, of which about half of the units change, with the
+    truth known of a share; `several`: each class is a question of its own."""
+    n, u, c = shape
+    before = torch.from_numpy(rng.normal(size=shape).astype(np.float32))
+    edited = torch.from_numpy(rng.random((n, u, 1)) < 0.5)
+    after = torch.where(edited, before + torch.from_numpy(rng.normal(size=shape).astype(np.float32)), before)
+    known, target = torch.from_numpy(rng.random((n, u)) < labelled), int(rng.integers(c))
+    truth = torch.where(known, torch.from_numpy(rng.integers(0, c, (n, u))), IGNORE)
+    if several:
+        shows = torch.from_numpy(rng.random((n, u)) < 0.3)
+        return Change(before, after, target, known & shows, known & ~shows, None)
+    return Change(before, after, target, truth == target, known & (truth != target), truth)
+
+
+def outcome(target, counts, *, arm, strength=-1.0, classes=("a", "b")) -> Outcome:
+    """From rows (target changed, target, other changed, other), one value per image each, that say nothing of
+    probabilities, of which answers are right, or of where they go."""
+    target_changed, targets, other_changed, others = np.array(counts, float)
+    without = targets == 0
+    sums = dict.fromkeys(MEASURES, Sums(np.zeros(len(targets)), np.zeros(len(targets))))
+    sums["target"], sums["other"] = Sums(target_changed, targets), Sums(other_changed, others)
+    sums["collateral"] = Sums(other_changed * without, others * without)
+    nowhere = scipy.sparse.csr_array((len(classes), len(classes)), dtype=np.int64)
+    right = Recall(*np.zeros((3, len(classes)), int))
+    return Outcome(arm, target, strength, sums, right, Transitions(classes, nowhere))
+
+
+def directions_of(tokens, codes) -> Directions:
+    """Those of the classes of the training tokens."""
+    return Directions((codes, classes_of_tokens(tokens), tokens), seed=0)

@@ -89,12 +89,12 @@ def test_a_trials_edit_is_of_the_codes_of_its_images(name, request):
     """With the largest training code as the unit, on real tokens in the order of the model's images."""
     setup = request.getfixturevalue(name)
     latents = liveliest(setup, 2)
-    trial = Trial(setup, target=0, latent=latents[0], similar=latents[1], seed=0)
+    trial = Trial(setup, target=0, latents=tuple(latents), seed=0)
     x_btd = all_tokens(setup.tokens)[torch.from_numpy(setup.model.images)]
     maximum_k = [setup.train.csr.toarray()[:, latent].max() for latent in latents]
     for kind, strength in (("set", -2.0), ("ablate", 1.0), ("add", 0.5), ("clamp", 0.25), ("scale", 3.0)):
         expected, _ = edited_densely(setup.sae, x_btd, latents, kind, strength, maximum_k)
-        change_btd = trial.edit(latents, kind, strength).change()
+        change_btd = trial.edit(trial.latents, kind, strength).change()
         torch.testing.assert_close(x_btd + change_btd, expected, rtol=1e-4, atol=1e-3)
         whole = setup.whole(change_btd)
         assert whole.shape == setup.model.x_btd.shape

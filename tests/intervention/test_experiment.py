@@ -1,4 +1,4 @@
-"""Counts of an experiment against a computation that decodes, continues and compares every image."""
+"""Measures of an experiment against a computation that decodes, continues and compares every image."""
 
 import copy
 import dataclasses
@@ -10,9 +10,10 @@ import torch
 
 from saev.data import IGNORE, Mosaic
 from saev.errors import SaevError
-from saev.intervention import Arm, Setup, run_experiment, trials
-from saev.intervention.controls import push_along, random_direction
+from saev.intervention import Arm, Setup, check_arms, run_experiment, trials
+from saev.intervention.controls import push_along, random_direction, similar_latents
 from saev.intervention.edits import edit_latents
+from saev.intervention.measures import Change, measured
 from saev.sae import SAE, TopK
 from saev.tasks import Continuation
 from tests.activations.examples import CPU, make
@@ -21,58 +22,78 @@ from tests.intervention.examples import all_tokens, commonest, liveliest, opened
 STRENGTHS = (0.0, -3.0)
 
 
-def predicted_directly(setup, x_btd):
-    """The classes that the task sees after all tokens of the layer are x_btd."""
+def logits_directly(setup, x_btd):
+    """What the task says after all tokens of the layer are x_btd."""
     with torch.inference_mode():
         final_btd = setup.model.backbone.suffix(x_btd, setup.tokens.layer)
     task = setup.model.task
     units = final_btd[:, 1:] if task.readout == "patches" else final_btd[:, :1]
-    return (units @ task.weight.T + task.bias).argmax(-1)
+    return units @ task.weight.T + task.bias
 
 
-def edited_directly(setup, trial, arm, strength):
+def counts(outcome):
+    """Units of the target that changed, and that there are, and the same of others, by image."""
+    return *outcome.sums["target"], *outcome.sums["other"]
+
+
+def edited_directly(setup, trial, arm, strength, draw):
     """(x - x_hat) + decode(f'), where the arm acts, for every image."""
     x_btd = all_tokens(setup.tokens)[torch.from_numpy(setup.model.images)]
     f = setup.sae.encode(x_btd.flatten(0, 1))
-    latent = trial.similar if arm.control == "random latent" else trial.latent
+    latents = list(trial.latents)
+    if arm.control == "random latent":
+        sets = similar_latents(latents, setup.train.density, trial.seed, draws=draw + 1, avoid=trial.avoid)
+        latents = list(sets[draw])
     new = f.clone()
-    new[:, latent] = strength * float(setup.train.csr.toarray()[:, latent].max()) if arm.edit == "set" else 0
+    maximum = torch.from_numpy(setup.train.csr.toarray()[:, latents].max(0))
+    new[:, latents] = strength * maximum if arm.edit == "set" else 0
     difference = (setup.sae.decode(new) - setup.sae.decode(f)).reshape(x_btd.shape)
     if arm.control == "random direction":
-        difference = difference.norm(dim=-1, keepdim=True) * random_direction(24, trial.seed)
+        difference = difference.norm(dim=-1, keepdim=True) * random_direction(24, trial.seed, draw)
     labels = torch.from_numpy(setup.tokens.labels()[setup.model.images].astype(np.int64))
     where = {
         "all": torch.ones_like(labels, dtype=bool),
         "class": labels == trial.target,
-        "active": f[:, latent].reshape(labels.shape) > 0,
+        "active": (f[:, latents] > 0).any(1).reshape(labels.shape),
     }
     return x_btd + difference * where[arm.place][..., None]
 
 
 def check(setup, arms):
     classes = setup.model.task.classes
-    chosen = dict(zip((classes[c] for c in commonest(setup, 2)), liveliest(setup, 2), strict=True))
+    latents = [tuple(liveliest(setup, 2 * n)[-n:]) for n in (1, 2)]  # one of one class, two of the other
+    chosen = dict(zip((classes[c] for c in commonest(setup, 2)), latents, strict=True))
     among = trials(setup, chosen, seed=3)
     outcomes = list(run_experiment(setup, among, arms))
     assert [(o.target, o.arm, o.strength) for o in outcomes] == [
         (name, arm, strength) for name in chosen for arm in arms for strength in arm.strengths
     ]
-    truth_bu, before_bu = setup.truth_bu, predicted_directly(setup, setup.model.x_btd)
+    truth_bu, before_nuc = setup.truth_bu, logits_directly(setup, setup.model.x_btd)
     by_name = {classes[trial.target]: trial for trial in among}
     for outcome in outcomes:
         trial, n = by_name[outcome.target], outcome.arm.images
-        everything = setup.model.x_btd.clone()
-        everything[:, torch.from_numpy(setup.tokens.positions)] = edited_directly(
-            setup, trial, outcome.arm, outcome.strength
-        )
-        changed = predicted_directly(setup, everything) != before_bu
         target = truth_bu == trial.target
         other = (truth_bu != IGNORE) & ~target
-        expected = (changed & target, target, changed & other, other)
-        for found, mask_bu in zip(outcome.counts, expected, strict=True):
-            np.testing.assert_array_equal(found, mask_bu[:n].sum(1))
-        assert trial.similar not in chosen.values() and setup.train.density[trial.similar] > 0
-    assert sum(outcome.counts.target_changed.sum() for outcome in outcomes) > 0
+        expected, directly, moved = [], [], 0
+        for draw in range(outcome.arm.draws):
+            everything = setup.model.x_btd.clone()
+            everything[:, torch.from_numpy(setup.tokens.positions)] = edited_directly(
+                setup, trial, outcome.arm, outcome.strength, draw
+            )
+            after_nuc = logits_directly(setup, everything)
+            masks = (of[:n] for of in (target, other, truth_bu))
+            expected.append(measured(Change(before_nuc[:n], after_nuc[:n], trial.target, *masks)))
+            changed = after_nuc.argmax(-1) != before_nuc.argmax(-1)
+            masks = (changed & target, target, changed & other, other)
+            directly.append([mask_bu[:n].sum(1).numpy() for mask_bu in masks])
+            moved += changed[:n][truth_bu[:n] != IGNORE].sum()
+        np.testing.assert_array_equal(np.stack(counts(outcome)), np.sum(directly, 0))
+        for name, sums in outcome.sums.items():
+            np.testing.assert_allclose(sums, sum(np.array(of[name]) for of in expected), rtol=1e-3, atol=1e-3)
+        assert outcome.moves.units_cc.sum() - outcome.moves.units_cc.diagonal().sum() == moved
+        labelled = truth_bu[:n] != IGNORE
+        assert outcome.recall.there_c.sum() == labelled.sum() * outcome.arm.draws
+    assert sum(outcome.sums["target"].part.sum() for outcome in outcomes) > 0
     return outcomes
 
 
@@ -81,24 +102,26 @@ def test_counts_of_a_task_on_patches_are_those_of_a_direct_computation(setup):
         Arm(place="all", strengths=STRENGTHS, images=12),
         Arm(place="class", strengths=STRENGTHS, images=12),
         Arm(place="active", strengths=STRENGTHS, images=12),
-        Arm(place="all", control="random latent", strengths=STRENGTHS, images=5),
-        Arm(place="active", control="random direction", strengths=STRENGTHS, images=5),
+        Arm(place="all", control="random latent", draws=2, strengths=STRENGTHS, images=5),
+        Arm(place="active", control="random direction", draws=3, strengths=STRENGTHS, images=5),
         Arm(place="class", edit="ablate", strengths=(1.0,), images=12),
     ]
     outcomes = check(setup, arms)
     # Ablation changes nothing where the latent is silent: "all" and "active" are then the same edit.
-    by = {(o.target, o.arm.place, o.strength): o.counts for o in outcomes if o.arm.control is None}
+    by = {(o.target, o.arm.place, o.strength): counts(o) for o in outcomes if o.arm.control is None}
     for target, place, strength in by:
         if place == "all" and strength == 0:
             for everywhere, active in zip(by[target, "all", 0.0], by[target, "active", 0.0], strict=True):
                 np.testing.assert_array_equal(everywhere, active)
-    assert {len(o.counts.target) for o in outcomes if o.arm.control} == {5}
+    assert {len(counts(o)[0]) for o in outcomes if o.arm.control} == {5}
 
 
 def test_counts_of_a_task_on_images_are_those_of_a_direct_computation(setup_of_images):
     arms = [Arm(place=place, strengths=(-8.0, 4.0), images=12) for place in ("all", "class", "active")]
     outcomes = check(setup_of_images, arms)
-    assert all((o.counts.target + o.counts.other == 1).all() for o in outcomes)  # one unit of each image
+    assert all(
+        (o.sums["target"].whole + o.sums["other"].whole == 1).all() for o in outcomes
+    )  # one unit of each image
 
 
 def test_counts_of_edited_cls_tokens_are_those_of_a_direct_computation(setup_of_cls):
@@ -110,9 +133,9 @@ def test_counts_of_edited_cls_tokens_are_those_of_a_direct_computation(setup_of_
 
 
 def test_more_images_than_there_are_is_all_of_them(setup):
-    (trial,) = trials(setup, {setup.model.task.classes[commonest(setup, 1)[0]]: liveliest(setup, 1)[0]}, 0)
+    (trial,) = trials(setup, {setup.model.task.classes[commonest(setup, 1)[0]]: liveliest(setup, 1)}, 0)
     (outcome,) = run_experiment(setup, [trial], [Arm(place="all", strengths=(1.0,), images=1000)])
-    assert len(outcome.counts.target) == 12
+    assert len(counts(outcome)[0]) == 12
 
 
 def only(codes, latents):
@@ -121,7 +144,7 @@ def only(codes, latents):
     return dataclasses.replace(codes, csr=scipy.sparse.csr_array(dense))
 
 
-def test_a_control_latent_that_is_the_chosen_one_is_left_out(setup):
+def test_an_arm_without_a_latent_for_control_is_left_out(setup):
     """Of one live latent: there is no other to draw."""
     name, (latent,) = setup.model.task.classes[commonest(setup, 1)[0]], liveliest(setup, 1)
     alone = dataclasses.replace(setup, train=only(setup.train, [latent]))
@@ -129,7 +152,7 @@ def test_a_control_latent_that_is_the_chosen_one_is_left_out(setup):
         Arm(place="all", control=control, strengths=(-1.0,), images=2)
         for control in (None, "random latent", "random direction")
     ]
-    outcomes = run_experiment(alone, trials(alone, {name: latent}, 0), arms)
+    outcomes = run_experiment(alone, trials(alone, {name: [latent]}, 0), arms)
     assert [outcome.arm.control for outcome in outcomes] == [None, "random direction"]
 
 
@@ -140,12 +163,12 @@ def test_a_dead_latent_changes_nothing(setup):
         Arm(place="all", control=control, strengths=(-9.0,), images=12)
         for control in (None, "random direction")
     ]
-    outcomes = list(run_experiment(silent, trials(silent, {name: 3}, 0), arms))
+    outcomes = list(run_experiment(silent, trials(silent, {name: [3]}, 0), arms))
     assert [outcome.arm for outcome in outcomes] == arms
     for outcome in outcomes:
-        assert outcome.counts.target_changed.sum() == outcome.counts.other_changed.sum() == 0
+        assert not any(sums.part.any() for sums in outcome.sums.values())
         np.testing.assert_array_equal(
-            outcome.counts.target, silent.truth_bu.eq(silent.model.task.classes.index(name)).sum(1)
+            outcome.sums["target"].whole, silent.truth_bu.eq(silent.model.task.classes.index(name)).sum(1)
         )
 
 
@@ -176,7 +199,7 @@ def test_on_another_device(stores, tiny_vit, task, setup, elsewhere):
     name, latent = setup.model.task.classes[commonest(setup, 1)[0]], liveliest(setup, 1)[0]
     arms = [Arm(place="active", strengths=(-2.0,), images=12)]
     found, expected = (
-        next(run_experiment(one, trials(one, {name: latent}, 0), arms)).counts for one in (there, setup)
+        counts(next(run_experiment(one, trials(one, {name: [latent]}, 0), arms))) for one in (there, setup)
     )
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, atol=1)  # rounding may tip a prediction
@@ -191,9 +214,9 @@ def test_an_sae_of_mean_patches_has_nothing_to_edit(stores, tiny_vit, task, setu
         Setup(setup.sae, model, store.tokens(1, ["meanpool"]), setup.train, setup.val)
 
 
-@pytest.mark.parametrize("chosen", [{"unicorn": 3}, {"cat": 64}, {"cat": -1}])
+@pytest.mark.parametrize("chosen", [{"unicorn": [3]}, {"cat": [2, 64]}, {"cat": [-1]}])
 def test_a_class_or_latent_that_is_not_there_is_one_line(setup, chosen):
-    ((name, latent),) = chosen.items()
+    ((name, (*_, latent)),) = chosen.items()
     line = f"^latent {latent} cannot be edited to move class '{name}': the SAE has latents 0 to 63, "
     with pytest.raises(SaevError, match=line) as error:
         trials(setup, chosen, 0)
@@ -207,8 +230,15 @@ def test_a_class_or_latent_that_is_not_there_is_one_line(setup, chosen):
         ({"place": "here"}, "intervene.arms.place must be one of all, class, predicted, active, got 'here'"),
         (
             {"control": "nobody"},
-            "intervene.arms.control must be one of None, random latent, random direction, got 'nobody'",
+            "intervene.arms.control must be one of None, random latent, random direction, .*, got 'nobody'",
         ),
+        ({"selector": "luck"}, "intervene.arms.selector must be one of best f1, best ap, .*, got 'luck'"),
+        ({"draws": 2}, "intervene.arms.draws must be 1 for the chosen latent, got 2: nothing is drawn"),
+        (
+            {"control": "probe direction", "draws": 3},
+            "intervene.arms.draws must be 1 for the probe direction, got 3: nothing is drawn",
+        ),
+        ({"control": "random latent", "draws": 0}, "intervene.arms.draws must be an integer in .*, got 0"),
         ({"strengths": []}, r"intervene.arms.strengths must name at least one, got \[\]"),
         ({"strengths": [True]}, "intervene.arms.strengths must be a number, got True"),
         ({"strengths": [float("nan")]}, "intervene.arms.strengths must be a number, got nan"),
@@ -226,6 +256,15 @@ def test_bad_arms_are_named_and_echoed(options, line):
         Arm(**{"place": "all", "strengths": [-1.0], "images": 3, **options})
 
 
+def test_an_edit_that_would_be_counted_twice_is_named():
+    common = {"place": "all", "images": 3}
+    once = [Arm(**common, strengths=(-1.0,)), Arm(**common, strengths=(0.0,))]
+    check_arms([*once, Arm(**common, strengths=(-1.0,), edit="scale")])
+    for twice in ([*once, Arm(**common, strengths=(2.0, 0))], [Arm(**common, strengths=(0, 0.0))]):
+        with pytest.raises(SaevError, match="^intervene.arms .*, got the chosen latent on all at 0 twice$"):
+            check_arms(twice)
+
+
 def test_methods_are_called_by_what_is_edited_and_how():
     common = {"place": "all", "strengths": [1], "images": 1}
     assert Arm(**common).strengths == (1,)
@@ -233,3 +272,5 @@ def test_methods_are_called_by_what_is_edited_and_how():
         Arm(**common, control=c, edit=e).method for c in (None, "random latent") for e in ("set", "clamp")
     ]
     assert names == ["chosen latent", "chosen latent, clamp", "random latent", "random latent, clamp"]
+    both = Arm(**common, control="random latent", selector="coalition", edit="ablate", draws=4)
+    assert both.method == "random latent, coalition, ablate"

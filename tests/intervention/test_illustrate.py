@@ -10,11 +10,8 @@ from tests.intervention.examples import commonest, liveliest
 
 
 def trials_of(setup, targets):
-    latents = liveliest(setup, len(targets) + 1)
-    return [
-        Trial(setup, c, s, latents[-1], seed=i)
-        for i, (c, s) in enumerate(zip(targets, latents, strict=False))
-    ]
+    latents = liveliest(setup, len(targets))
+    return [Trial(setup, c, (s,), seed=i) for i, (c, s) in enumerate(zip(targets, latents, strict=True))]
 
 
 @pytest.mark.parametrize("name", ["setup", "setup_of_images", "setup_of_cls"])
@@ -27,7 +24,7 @@ def test_each_class_is_shown_in_an_image_before_and_after_the_edit_and_its_contr
     numbers, truth = setup.model.images.tolist(), setup.truth_bu
     for trial, edited in zip(among, found, strict=True):
         i = numbers.index(edited.image)
-        assert (truth[i] == trial.target).any() and edited.latent == trial.latent
+        assert (truth[i] == trial.target).any() and edited.latents == trial.latents
         changes = [
             Arm(place="all", strengths=(-4.0,), images=1, control=c).applied(trial, -4.0).change()
             for c in (None, control)
@@ -59,7 +56,10 @@ def test_a_class_that_no_image_shows_is_left_out(setup_of_images):
 @pytest.mark.parametrize(
     ("option", "line"),
     [
-        ({"control": "nobody"}, "maps.control must be one of random latent, random direction, got 'nobody'"),
+        (
+            {"control": "nobody"},
+            "maps.control must be one of random latent, random direction, .*, got 'nobody'",
+        ),
         ({"classes": -1}, "maps.classes must be an integer in \\[0, 1000000000\\], got -1"),
         ({"strength": float("nan")}, "maps.strength must be a number >= .* and <= .*, got nan"),
     ],
@@ -67,3 +67,10 @@ def test_a_class_that_no_image_shows_is_left_out(setup_of_images):
 def test_bad_options_are_named_and_echoed(option, line):
     with pytest.raises(SaevError, match=f"^{line}$"):
         Illustration(**option)
+
+
+def test_a_class_without_such_a_control_is_left_out(setup):
+    """Nobody says which directions or rivals there are."""
+    among = trials_of(setup, commonest(setup, 2))
+    assert edited_images(among, Illustration(control="pca latent")) == []
+    assert edited_images(among, Illustration(control="probe direction")) == []

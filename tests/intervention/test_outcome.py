@@ -1,51 +1,23 @@
 """Figures of an experiment by hand, from rows of counts."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import balanced_accuracy_score
 
-from saev.intervention import Arm, Outcome, summarise
-from saev.intervention.experiment import Counts
-from saev.intervention.outcome import other_at, selectivity
-from saev.statistics import mean_of_ratios, resamples
+from saev.intervention import Arm, summarise
+from saev.intervention.dose import selectivity
+from saev.intervention.measures import MEASURES, Sums
+from saev.intervention.transitions import Recall, Transitions
+from tests.intervention import examples
 
 ARM = Arm(place="all", strengths=(-1.0,), images=3)
-
-
-def outcome(target, counts, *, arm=ARM, strength=-1.0):
-    """From rows (target changed, target, other changed, other), one value per image each."""
-    return Outcome(arm, target, strength, Counts(*map(np.array, counts)))
-
-
-def test_selectivity_by_hand():
-    assert selectivity([(0.5, 0.5)]) == pytest.approx(0.5)
-    assert selectivity([(1.0, 0.0)]) == pytest.approx(1.0)
-    assert selectivity([(0.0, 1.0)]) == pytest.approx(0.0)
-    # (0,0) - (0.2,0.8) - (1,1): 0.08 + 0.72
-    assert selectivity([(0.8, 0.2)]) == pytest.approx(0.8)
-    # in the order of other change, whatever that of the strengths: 0.02 + 0.06 + 0.72
-    assert (
-        selectivity([(0.8, 0.2), (0.4, 0.1)]) == selectivity([(0.4, 0.1), (0.8, 0.2)]) == pytest.approx(0.8)
-    )
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=6))
-@settings(deadline=None)
-def test_selectivity_is_an_area(points):
-    assert 0 <= selectivity(points) <= 1
-    assert selectivity([(other, other) for other, _ in points]) == pytest.approx(0.5)
-
-
-def test_other_at_by_hand():
-    points = [(0.4, 0.0), (0.6, 0.1), (1.0, 0.3)]  # (target, other)
-    assert other_at(points, 0.8) == pytest.approx(0.2)
-    assert other_at(points, 0.2) == pytest.approx(0.0)
-    assert other_at(points, 1.0) == pytest.approx(0.3)
-    assert other_at(points[:2], 0.8) is None
-    assert other_at([(0.8, 0.4)], 0.4) == pytest.approx(0.2)  # from (0, 0) on
-    assert other_at([(0.4, 0.0), (0.2, 0.9), (0.9, 0.5)], 0.55) == pytest.approx(0.9 - 0.4 * 0.5)
-    assert other_at([], 0.8) is None
+RANDOM = Arm(place="all", strengths=(-1.0,), images=3, control="random latent")
+outcome = partial(examples.outcome, arm=ARM)
 
 
 def test_one_point_by_hand():
@@ -60,16 +32,23 @@ def test_one_point_by_hand():
     assert point["target_pooled"] == pytest.approx(90 / 100)  # over units
     assert point["other"] == pytest.approx((3 / 300 + 0) / 2)
     assert point["other_pooled"] == pytest.approx(3 / 500)
-    for name in ("target", "other"):
-        low, high = point[f"{name}_interval"]
-        assert 0 <= low <= point[name] <= high <= 1 and low < high
+    # of images that show none of the class: of a the second, of b the first and the third
+    assert point["collateral"] == 0
+    assert (point["images"], point["clusters"], point["target_interval"]) == (3, 3, None)  # too few
+    assert point["effect"] is point["effect_interval"] is point["control"] is None  # no control was run
     assert curve == {
         "method": "chosen latent",
         "place": "all",
         "selectivity": pytest.approx(selectivity([(0.75, 0.005)])),
         "other_at_80": None,
+        "other_at_80_interval": None,
+        "collateral_at_80": None,
+        "collateral_at_80_interval": None,
+        "area": 0.75,
+        "alpha_crit": 1.0,
+        "monotonicity": None,
     }
-    common = {"method": "chosen latent", "place": "all", "strength": -1.0}
+    common = {"method": "chosen latent", "place": "all", "strength": -1.0, "to": None, "to_share": None}
     assert summary["classes"] == [
         {"class": "a", **common, "target": 0.5, "other": 0.01, "images": 2},
         {"class": "b", **common, "target": 1.0, "other": 0.0, "images": 1},
@@ -78,28 +57,28 @@ def test_one_point_by_hand():
 
 def test_a_dominant_class_does_not_decide():
     rows = [
-        outcome("rare", ([1, 1, 1], [1, 1, 1], [0, 0, 0], [900, 900, 900])),
-        outcome("background", ([0, 0, 0], [900, 900, 900], [0, 0, 0], [1, 1, 1])),
+        outcome("a", ([1, 1, 1], [1, 1, 1], [0, 0, 0], [900, 900, 900])),
+        outcome("b", ([0, 0, 0], [900, 900, 900], [0, 0, 0], [1, 1, 1])),
     ]
     (point,) = summarise(rows)["points"]
     assert point["target"] == 0.5 and point["target_pooled"] == pytest.approx(3 / 2703)
 
 
 def test_a_class_that_no_image_shows_is_null_and_left_out():
-    shown = outcome("shown", ([1, 0, 2], [2, 0, 2], [0, 0, 1], [4, 4, 4]))
-    absent = outcome("absent", ([0, 0, 0], [0, 0, 0], [3, 0, 0], [6, 4, 6]))
+    shown = outcome("a", ([1, 0, 2], [2, 0, 2], [0, 0, 1], [4, 4, 4]))
+    absent = outcome("b", ([0, 0, 0], [0, 0, 0], [3, 0, 0], [6, 4, 6]))
     summary = summarise([shown, absent])
     (point,) = summary["points"]
     assert point["target"] == point["target_pooled"] == 0.75
     assert point["other"] == pytest.approx((1 / 12 + 3 / 16) / 2)
     assert [(row["class"], row["target"], row["images"]) for row in summary["classes"]] == [
-        ("shown", 0.75, 2),
-        ("absent", None, 0),
+        ("a", 0.75, 2),
+        ("b", None, 0),
     ]
 
 
 def test_without_any_shown_class_everything_is_null():
-    absent = outcome("absent", ([0, 0, 0], [0, 0, 0], [3, 0, 0], [6, 4, 6]))
+    absent = outcome("b", ([0, 0, 0], [0, 0, 0], [3, 0, 0], [6, 4, 6]))
     summary = summarise([absent])
     (point,) = summary["points"]
     assert point["target"] is point["target_interval"] is point["target_pooled"] is None
@@ -147,23 +126,118 @@ def test_other_at_80_is_read_between_strengths():
     ]
     (curve,) = summarise(rows)["curves"]
     assert curve["other_at_80"] == pytest.approx(0.2)
+    assert curve["collateral_at_80"] == 0 and curve["other_at_80_interval"] is None  # of one image
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 6))
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 14))
 @settings(max_examples=20, deadline=None)
 def test_points_are_means_of_ratios_over_classes(seed, n_classes, n):
-    rng = np.random.default_rng(seed)
-    target, other = rng.integers(0, 4, (n_classes, n)), rng.integers(0, 9, (n_classes, n))
-    rows = [
-        outcome(str(c), (rng.binomial(target[c], 0.5), target[c], rng.binomial(other[c], 0.1), other[c]))
-        for c in range(n_classes)
-    ]
+    rows = drawn(np.random.default_rng(seed), n_classes, n)
     (point,) = summarise(rows, seed=7)["points"]
-    stacked = Counts(*(np.stack([getattr(row.counts, field) for row in rows]) for field in Counts._fields))
+    assert (point["images"], point["clusters"]) == (n, n)
     for name in ("target", "other"):
-        changed, there = getattr(stacked, f"{name}_changed"), getattr(stacked, name)
-        expected = mean_of_ratios(changed, there, resamples(n, seed=7))
-        assert point[name] == expected.value
-        if there.sum():
-            assert point[f"{name}_interval"] == [expected.low, expected.high]
-            assert point[f"{name}_pooled"] == changed.sum() / there.sum()
+        part, whole = (np.stack([row.sums[name][i] for row in rows]) for i in (0, 1))
+        assert point[name] == (pytest.approx(mean_of_ratios(part, whole)) if whole.sum() else None)
+        if whole.sum():
+            assert point[f"{name}_pooled"] == part.sum() / whole.sum()
+            assert (point[f"{name}_interval"] is None) == (n < 10)
+
+
+def mean_of_ratios(part, whole):
+    return np.mean([p.sum() / w.sum() for p, w in zip(part, whole, strict=True) if w.sum()])
+
+
+def drawn(rng, n_classes, n, arm=ARM, rate=0.5):
+    names = "abcd"[:n_classes]
+    target, other = rng.integers(0, 4, (n_classes, n)), rng.integers(0, 9, (n_classes, n))
+    return [
+        outcome(name, (rng.binomial(t, rate), t, rng.binomial(o, 0.1), o), arm=arm, classes=tuple("abcd"))
+        for name, t, o in zip(names, target, other, strict=True)
+    ]
+
+
+def test_an_effect_is_that_on_the_images_and_classes_of_its_control():
+    """The control lacks a class, and was run on 12 of 20 images; of it two were drawn for class a."""
+    rng = np.random.default_rng(0)
+    edit = drawn(rng, 3, 20)
+    control = drawn(rng, 2, 12, RANDOM, 0.1)
+    second = drawn(rng, 1, 12, RANDOM, 0.1)
+    claim, random = summarise([*control, *edit, *second])["points"]
+
+    def mean(of, n):
+        return of.part[:n].sum() / of.whole[:n].sum()
+
+    of_edit = [mean(edit[c].sums["target"], 12) for c in (0, 1)]
+    both = Sums(*(x + y for x, y in zip(control[0].sums["target"], second[0].sums["target"], strict=True)))
+    of_control = [mean(both, 12), mean(control[1].sums["target"], 12)]
+    assert claim["effect"] == pytest.approx(np.mean(of_edit) - np.mean(of_control))
+    assert claim["control_target"] == random["target"] == pytest.approx(np.mean(of_control))
+    assert (claim["control"], claim["effect_images"], claim["images"]) == ("random latent", 12, 20)
+    low, high = claim["effect_interval"]
+    assert low < claim["effect"] < high and claim["other_effect_interval"] is not None
+    assert random["effect"] is None and random["control"] is None
+
+
+def test_the_control_is_of_the_same_edit_and_place_and_a_latent_if_there_is_one():
+    rng = np.random.default_rng(1)
+
+    def arm(control=None, edit="set", place="all"):
+        return Arm(place=place, strengths=(-1.0,), images=12, control=control, edit=edit)
+
+    latent, direction = "random latent", "random direction"
+    arms = [arm(), arm(edit="add"), arm(place="class"), arm(latent), arm(direction), arm(direction, "add")]
+    points = summarise([row for one in arms for row in drawn(rng, 2, 12, one)])["points"]
+    controls = {(point["method"], point["place"]): point["control"] for point in points}
+    assert controls == {
+        ("chosen latent", "all"): latent,
+        ("chosen latent, add", "all"): f"{direction}, add",
+        ("chosen latent", "class"): None,
+        (latent, "all"): None,
+        (direction, "all"): None,
+        (f"{direction}, add", "all"): None,
+    }
+
+
+def test_areas_have_their_control_as_the_null():
+    rng = np.random.default_rng(2)
+    rows = [*drawn(rng, 2, 12), *drawn(rng, 2, 12, RANDOM, 0.1)]
+    claim, random = summarise(rows)["curves"]
+    assert claim["selectivity_null"] == pytest.approx(random["selectivity"])
+    assert claim["selectivity_effect"] == pytest.approx(claim["selectivity"] - random["selectivity"])
+    assert claim["area_effect"] == pytest.approx(claim["area"] - random["area"])
+    low, high = claim["selectivity_effect_interval"]
+    assert low < claim["selectivity_effect"] < high and "selectivity_null" not in random
+
+
+def test_clusters_are_resampled_where_they_are_given():
+    rows = drawn(np.random.default_rng(3), 2, 24)
+    each, few, twins = (
+        summarise(rows, cluster_n=cluster)["points"][0]
+        for cluster in (None, np.arange(24) // 3, np.arange(24) // 2)
+    )
+    assert (each["clusters"], few["clusters"], twins["clusters"]) == (24, 8, 12)
+    assert each["target"] == few["target"] == twins["target"]
+    assert few["target_interval"] is None and each["target_interval"] != twins["target_interval"]
+
+
+def test_accuracy_and_where_the_class_goes():
+    rng = np.random.default_rng(4)
+    truth, before, after = rng.integers(0, 2, (3, 40))
+    right = Recall(
+        *(np.bincount(of, minlength=2) for of in (truth, truth[before == truth], truth[after == truth]))
+    )
+    moves = Transitions(("a", "b"), scipy.sparse.csr_array(np.array([[6, 2], [1, 5]])))
+    (row,) = drawn(rng, 1, 3)
+    summary = summarise([row._replace(recall=right, moves=moves)])
+    (point,), (of_class,) = summary["points"], summary["classes"]
+    assert point["balanced_before"] == pytest.approx(balanced_accuracy_score(truth, before))
+    assert point["balanced_after"] == pytest.approx(balanced_accuracy_score(truth, after))
+    assert (of_class["to"], of_class["to_share"]) == ("b", 0.25)
+
+
+def test_every_measure_stands_in_a_point_and_can_be_read_as_json():
+    (point,) = summarise(drawn(np.random.default_rng(5), 2, 12))["points"]
+    assert {*MEASURES, *(f"{name}_interval" for name in MEASURES)} <= point.keys()
+    assert point["other_kl"] is None  # the rows say nothing of it
+    flat = (int, float, str, type(None))
+    assert all(isinstance(value, flat) or all(type(x) is float for x in value) for value in point.values())

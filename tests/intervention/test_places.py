@@ -45,8 +45,8 @@ def masks_of(setup, target, latent):
 
 
 def check(setup, target, latent):
-    trial = Trial(setup, target, latent, latent, seed=0)
-    masks, edit = masks_of(setup, target, latent), trial.edit([latent], "set", -2.0)
+    trial = Trial(setup, target, (latent,), seed=0)
+    masks, edit = masks_of(setup, target, latent), trial.edit((latent,), "set", -2.0)
     for name, mask_bt in masks.items():
         arm = Arm(place=name, strengths=(-2.0,), images=1)
         assert torch.equal(arm.applied(trial, -2.0).change(), edit.change() * mask_bt[..., None])
@@ -72,7 +72,7 @@ def test_registers_are_no_patches_even_if_there_are_as_many(tmp_path):
     val = make(backbone, tmp_path, Mosaic(split="val", n=6, size=32))
     weight = torch.randn(16, 24)
     task = Task(
-        weight, torch.zeros(16), classes=val.classes, readout="patches", origin=val.origin(1, ("patch",))
+        (weight, torch.zeros(16)), classes=val.classes, readout="patches", origin=val.origin(1, ("patch",))
     )
     setup = opened({"train": val, "val": val}, backbone, task, ("register",))
     before = setup.before_bu
@@ -84,7 +84,7 @@ def test_registers_are_no_patches_even_if_there_are_as_many(tmp_path):
 def test_units_without_a_label_are_of_no_class(setup):
     known = setup.labels_bt != IGNORE
     assert known.any() and not known.all()
-    trial = Trial(setup, commonest(setup, 1)[0], 0, 0, seed=0)
+    trial = Trial(setup, commonest(setup, 1)[0], (0,), seed=0)
     scene = trial.scene(torch.zeros_like(known))
     assert not (scene.true_bt & ~known).any()
     assert torch.equal(trial.target_bu | trial.other_bu, setup.truth_bu != IGNORE)

@@ -45,7 +45,9 @@ def pixels(backbone, images):
 def asked(store, readout):
     generator = torch.Generator().manual_seed(2)
     weight, bias = torch.randn(4, 24, generator=generator), torch.randn(4, generator=generator)
-    return Task(weight, bias, classes=tuple("abcd"), readout=readout, origin=store.origin(LAYER, ("patch",)))
+    return Task(
+        (weight, bias), classes=tuple("abcd"), readout=readout, origin=store.origin(LAYER, ("patch",))
+    )
 
 
 def whole_model(backbone, pixels_bhwc, change_btd):
@@ -66,7 +68,7 @@ def read(task, final_btd):
 def test_it_equals_the_whole_model_with_any_token_changed(backbone, store, pixels, kind):
     numbers, (first, last) = np.arange(N)[::-1].copy(), KINDS[kind]
     change_btd = torch.zeros(N, 29, 24)
-    change_btd[:, first:last] = torch.randn(N, last - first, 24)
+    change_btd[:, first:last] = 3 * torch.randn(N, last - first, 24)  # one cls token is to be felt by all
     before_btd = whole_model(backbone, pixels[numbers], torch.zeros(29, 24))
     after_btd = whole_model(backbone, pixels[numbers], change_btd)
     for readout in ("patches", "cls", "mean"):

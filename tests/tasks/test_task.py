@@ -20,7 +20,7 @@ def some_task(readout, d, n_classes=3, **facts):
     generator = torch.Generator().manual_seed(1)
     weight, bias = torch.randn(n_classes, d, generator=generator), torch.randn(n_classes, generator=generator)
     names = tuple(f"class {c}" for c in range(n_classes))
-    return Task(weight, bias, **{"classes": names, "readout": readout, "origin": SOMEWHERE, **facts})
+    return Task((weight, bias), **{"classes": names, "readout": readout, "origin": SOMEWHERE, **facts})
 
 
 def logits_of(task, readout_bud):
@@ -62,7 +62,7 @@ def test_a_task_of_text_prompts_is_zero_shot_classification(clip, clip_tower):
     images, prompts = torch.randn(3, 3, 32, 32), torch.randint(0, 20, (5, 4))
     with torch.inference_mode():
         weight = clip.logit_scale.exp() * clip.encode_text(prompts, normalize=True)
-        prompted = Task(weight, torch.zeros(5), classes=tuple("abcde"), readout="joint", origin=SOMEWHERE)
+        prompted = Task((weight, torch.zeros(5)), classes=tuple("abcde"), readout="joint", origin=SOMEWHERE)
         logits = prompted.logits(clip_tower, clip_tower(images))
         expected, _ = clip.get_logits(images, prompts)
     torch.testing.assert_close(logits, expected[:, None])
@@ -96,7 +96,7 @@ def test_ignored_classes_are_found_by_name():
 
 def test_a_task_survives_the_disk(stores, task, tmp_path):
     facts = {"classes": task.classes, "readout": "mean", "origin": task.origin, "ignored": (3, 1)}
-    task = Task(task.weight, task.bias, **facts)
+    task = Task((task.weight, task.bias), **facts)
     save_task(task, tmp_path / "task")
     loaded = load_task(tmp_path / "task", stores["val"])
     assert {name: getattr(loaded, name) for name in facts} == facts
@@ -116,8 +116,7 @@ def test_a_task_of_another_backbone_or_other_classes_is_refused(stores, task, tm
     origin = stores["val"].origin(2, ("patch",))
     for field, value in (("backbone", "another"), ("weights", "0123"), ("geometry", "wider")):
         other = Task(
-            task.weight,
-            task.bias,
+            (task.weight, task.bias),
             classes=task.classes,
             readout="patches",
             origin=origin._replace(**{field: value}),
