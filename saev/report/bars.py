@@ -6,7 +6,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from saev.report.lettering import fit
-from saev.report.palette import COLOURS
+from saev.report.palette import COLOURS, DOUBT
 from saev.report.style import nothing, styled
 
 SHOWN = 40
@@ -74,7 +74,7 @@ def _bar(axes: Axes, y: int, row: dict) -> None:
         textcoords="offset points",
         va="center",
         fontsize=8,
-        color="#b3261e" if chance else "#222222",
+        color=DOUBT if chance else "#222222",
     )
 
 

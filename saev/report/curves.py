@@ -14,36 +14,59 @@ DENSE_ABOVE = 0.01
 """Latents that fire on a larger share of the tokens are called dense."""
 
 COSTS = {
-    "nmse": ("Error: lower is better", "NMSE", 0.01),
-    "f1": ("Concepts: higher is better", "F1 of the chosen latents", 0.1),
-    "selectivity": ("Edits: higher is better", "selectivity of their edits", 0.1),
+    "nmse": ("Least error", min, "NMSE", 0.01),
+    "f1": ("Highest F1", max, "F1 of the chosen latents", 0.1),
+    "selectivity": ("Most selective edits", max, "selectivity of their edits", 0.1),
 }
-"""What sparsity is held against: title, axis, and the least that its end may be."""
+"""What sparsity is held against: what the best is called, which that is, the axis, and the least that its end
+may be."""
 
 
 def loss_curves(points: list[dict]) -> Figure:
-    """Reconstruction error and active latents during training, one line per SAE.
+    """Reconstruction error during training, one line per SAE; and active latents, unless their number is
+    fixed.
 
     Args:
         points: records {step, sae, mse, l0}; none where nothing was trained.
     """
+    drawn = {"mse": ("Error of reconstruction", "squared error / variance")}
+    if any(len(counts) > 1 for counts in _by_sae(points, "l0").values()):
+        drawn["l0"] = ("Active latents", "active latents per token (L0)")
     with styled():
-        figure = Figure(figsize=(10, 3.4), layout="constrained")
-        error, count = figure.subplots(1, 2)
+        figure = Figure(figsize=(1.6 + 4.4 * len(drawn), 3.4), layout="constrained")
+        panels = figure.subplots(1, len(drawn), squeeze=False)[0]
         looks = _looks(point["sae"] for point in points)
-        for axes, key in ((error, "mse"), (count, "l0")):
+        for axes, (key, (what, label)) in zip(panels, drawn.items(), strict=True):
             for name, look in looks.items():
                 of = [(point["step"], point[key]) for point in points if point["sae"] == name]
                 axes.plot(*zip(*of, strict=True), **look, marker="o" if len(of) == 1 else "")
             scale(axes, "y", [point[key] for point in points])
-            axes.set(xlabel="step")
+            axes.set(xlabel="step", ylabel=label, title=_first_and_last(what, points, key))
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
             if not points:
                 nothing(axes, "nothing was trained here")
-        error.set(title="Error of reconstruction in training", ylabel="squared error / variance")
-        count.set(title="Active latents in training", ylabel="active latents per token (L0)")
         _key(figure, looks, list(looks), loc="outside right upper", title="SAE", alignment="left")
     return figure
+
+
+def _by_sae(points: list[dict], key: str) -> dict[str, list[float]]:
+    """The different values of each SAE, in their order."""
+    return {
+        name: list(dict.fromkeys(point[key] for point in points if point["sae"] == name))
+        for name in dict.fromkeys(point["sae"] for point in points)
+    }
+
+
+def _first_and_last(what: str, points: list[dict], key: str) -> str:
+    """What the curves show, in numbers: of one SAE both ends, of several the range where they end."""
+    ends = {name: values[-1] for name, values in _by_sae(points, key).items()}
+    if not ends:
+        return what
+    low, high = min(ends, key=ends.get), max(ends, key=ends.get)
+    if len(ends) == 1:
+        return f"{what}: {points[0][key]:.3g} at first, {ends[low]:.3g} in the end"
+    name = {end: fit(end, 0.9, 11, "bold") for end in (low, high)}
+    return f"{what}: {ends[low]:.3g} ({name[low]}) to {ends[high]:.3g} ({name[high]})"
 
 
 def frontier(points: list[dict]) -> Figure:
@@ -62,7 +85,9 @@ def frontier(points: list[dict]) -> Figure:
             for point in known:
                 axes.plot(point["l0"], point[key], **looks[point["sae"]], marker="o", ms=7, clip_on=False)
             scale(axes, "x", [point["l0"] for point in points])
-            title, label, least = COSTS[key]
+            best_of, best, label, least = COSTS[key]
+            first = best(known, key=lambda point: point[key])
+            title = f"{best_of}: {fit(first['sae'], 1.2, 11, 'bold')}, {first[key]:.2g}"
             top = max(1.15 * max(point[key] for point in known), least)
             axes.set(xlabel="active latents per token (L0)", ylabel=label, ylim=(0, top), title=title)
             if key == "nmse" and top > 1:
@@ -98,10 +123,25 @@ def density_histogram(densities: dict[str, np.ndarray]) -> Figure:
         axes.axvspan(DENSE_ABOVE, 1, color="#f1f1f1", zorder=0)
         note = {"transform": axes.get_xaxis_transform(), "color": GREY, "fontsize": 8}
         axes.text(DENSE_ABOVE, 1.01, f" dense: > {100 * DENSE_ABOVE:g} %", **note)
-        axes.set_title("How often latents fire", pad=16)
+        axes.set_title(_dense(densities), pad=16)
         axes.set(xlabel="share of validation tokens on which a latent fires", ylabel="latents")
         _key(figure, looks, labels, loc="outside lower left", ncols=2)
     return figure
+
+
+def _dense(densities: dict[str, np.ndarray]) -> str:
+    """How many latents fire often, of the SAEs with the least and the most of them."""
+    shares = {
+        name: 100 * float((np.asarray(of) > DENSE_ABOVE).mean()) for name, of in densities.items() if len(of)
+    }
+    if not shares:
+        return "How often latents fire"
+    low, high = min(shares, key=shares.get), max(shares, key=shares.get)
+    if len(shares) == 1:
+        dead = 100 * float((np.asarray(densities[low]) == 0).mean())
+        return f"{len(densities[low]):,} latents: {shares[low]:.1f} % dense, {dead:.1f} % dead"
+    name = {end: fit(end, 0.8, 11, "bold") for end in (low, high)}
+    return f"Dense latents: {shares[low]:.1f} % ({name[low]}) to {shares[high]:.1f} % ({name[high]})"
 
 
 def _bins(densities: np.ndarray) -> np.ndarray:
@@ -124,7 +164,7 @@ def _looks(names) -> dict[str, dict]:
 
 
 def _key(figure: Figure, looks: dict[str, dict], labels: list[str], **where) -> None:
-    """The legend, outside the plots."""
-    if looks:
+    """The legend, outside the plots; of one line there is nothing to tell apart."""
+    if len(looks) > 1:
         lines = [Line2D([], [], **look) for look in looks.values()]
         figure.legend(lines, [fit(label, 2.2, 9) for label in labels], fontsize=9, **where)

@@ -122,7 +122,7 @@ def _row(axes: Axes, row: Exemplars, layout: _Layout, y: float) -> None:
         place(axes, overlay(image, codes, row.peak), beside, y, w, h)
         axes.text(beside, y - 0.05, value, fontsize=8)
         for left in (x, beside):
-            _frame(axes, codes, left, y, w, h)
+            frame(axes, codes, left, y, w, h)
 
 
 def number(value: float) -> str:
@@ -130,7 +130,7 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def _frame(axes: Axes, codes: np.ndarray, x: float, y: float, width: float, height: float) -> None:
+def frame(axes: Axes, codes: np.ndarray, x: float, y: float, width: float, height: float) -> None:
     """A frame about the strongest patch: outside of it, and white in black, to be seen on anything."""
     w, h = width / codes.shape[1], height / codes.shape[0]
     row, column = np.unravel_index(codes.argmax(), codes.shape)

@@ -3,7 +3,8 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from saev.report.palette import COLOURS
+from saev.report.lettering import fit
+from saev.report.palette import COLOURS, DOUBT
 from saev.report.style import GREY, nothing, styled
 
 PANELS = {
@@ -12,7 +13,6 @@ PANELS = {
     "concepts": "more F1 of concepts",
 }
 """What is gained, and its words."""
-DOUBT = "#b3261e"
 
 
 def gains_over_floors(floors: list[dict]) -> Figure:
@@ -41,8 +41,22 @@ def gains_over_floors(floors: list[dict]) -> Figure:
         every[0].set_yticks(range(len(floors)), [row["floor"] for row in floors], fontsize=9)
         if not floors:
             nothing(every[0], "it has no floors")
-        figure.suptitle("What the SAE gains over its floors", x=0.012, ha="left", fontsize=11, weight="bold")
+        title = fit(_title(panels), size[0] - 0.2, 11, "bold")
+        figure.suptitle(title, x=0.012, ha="left", fontsize=11, weight="bold")
     return figure
+
+
+def _title(panels: dict[str, list]) -> str:
+    """How many floors are certainly beaten, of those whose interval is known."""
+    counts = []
+    for name, rows in panels.items():
+        known = [row for row in rows if row and row["low"] is not None]
+        if known:
+            counts.append(f"{sum(row['low'] > 0 for row in known)} of {len(known)} in {_IN[name]}")
+    return f"Floors certainly beaten: {', '.join(counts)}" if counts else "What the SAE gains over its floors"
+
+
+_IN = {"nmse": "error", "classes": "F1 of classes", "concepts": "F1 of concepts"}
 
 
 def _gain(axes: Axes, y: int, row: dict) -> None:

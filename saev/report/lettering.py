@@ -1,9 +1,12 @@
 """Names that users gave, made fit to print: nothing in them is markup, and none is wider than its place."""
 
 from bisect import bisect_right
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
-from matplotlib.font_manager import FontProperties, fontManager, get_font
+import matplotlib
+from matplotlib.font_manager import FontProperties, fontManager, get_font, ttfFontProperty
 from matplotlib.textpath import text_to_path
 
 FALLBACKS = (
@@ -29,15 +32,21 @@ FALLBACKS = (
     "Unifont",
 )
 """Where to look for what DejaVu Sans, which comes with matplotlib, has no letters for."""
+OWN = "DejaVu Sans of matplotlib"
+"""A name of ours for these very files: of the name alone a system may have another version, whose letters
+have other numbers, and so a figure other bytes."""
 
 ELLIPSIS = "…"
 
 
 @cache
 def families() -> tuple[str, ...]:
-    """DejaVu Sans, and those of FALLBACKS that this machine has (a missing family would be a warning)."""
+    """OWN, and those of FALLBACKS that this machine has (a missing family would be a warning)."""
     there = {font.name for font in fontManager.ttflist}
-    return ("DejaVu Sans", *(name for name in FALLBACKS if name in there))
+    for style in ("", "-Bold", "-Oblique", "-BoldOblique"):
+        file = Path(matplotlib.get_data_path(), "fonts", "ttf", f"DejaVuSans{style}.ttf")
+        fontManager.ttflist.append(replace(ttfFontProperty(get_font(file)), name=OWN))
+    return (OWN, *(name for name in FALLBACKS if name in there))
 
 
 @cache

@@ -20,15 +20,21 @@ class EditedMap(NamedTuple):
     """An image, and the classes predicted of its patches; (1, 1) where the task decides on whole images."""
 
     name: str
-    """The class whose latent was edited."""
-    latent: int
+    """The class whose latents were edited."""
+    latents: tuple[int, ...]
     image: np.ndarray
     """(h, w, 3) uint8, exactly what the model saw."""
     before: np.ndarray
     after: np.ndarray
-    """After the edit of the latent."""
+    """After the edit of the latents."""
     control: np.ndarray
     """After the control's edit in its stead."""
+
+
+def title(row: EditedMap) -> str:
+    """Which latents were edited for which class."""
+    latents = ", ".join(map(str, row.latents))
+    return f"{row.name}: latent{'s' * (len(row.latents) > 1)} {latents}"
 
 
 SIDE, GAP, MARGIN = 2.0, 0.16, 0.2
@@ -72,7 +78,7 @@ def _maps(rows: list[EditedMap], classes: Sequence[str], edit: str, page: str) -
     marks = _marks(sum(named, Counter()))
     y = HEAD
     for row, own, height, line in zip(rows, named, heights, lines, strict=True):
-        axes.text(MARGIN, y + 0.16, fit(f"{row.name}: latent {row.latent}", width / 2, 9.5, "bold"), **_TITLE)
+        axes.text(MARGIN, y + 0.16, fit(title(row), width / 2, 9.5, "bold"), **_TITLE)
         marked = {c: mark for c, mark in marks.items() if c in own}
         _pictures(axes, row, marked, list(classes).index(row.name), (MARGIN, y + ABOVE, SIDE, height))
         _legend(axes, row, marked, classes, MARGIN + 4 * (SIDE + GAP) + 0.1, y + ABOVE)
@@ -163,7 +169,7 @@ def _cards(rows: list[EditedMap], classes: Sequence[str], edit: str, page: str) 
     _heading(axes, width, edit, page, "the task decides on the whole image")
     for i, (row, height) in enumerate(zip(rows, heights, strict=True)):
         x, y = MARGIN + card * (i % 2), HEAD + line * (i // 2)
-        axes.text(x, y + 0.16, fit(f"{row.name}: latent {row.latent}", card - 0.2, 9.5, "bold"), **_TITLE)
+        axes.text(x, y + 0.16, fit(title(row), card - 0.2, 9.5, "bold"), **_TITLE)
         place(axes, row.image, x, y + ABOVE, SIDE, height)
         before = int(row.before.item())
         for k, (what, found) in enumerate(

@@ -52,10 +52,29 @@ def tradeoff(points: list[dict], curves: list[dict]) -> Figure:
             _panel(axes, place, [point for point in measured if point["place"] == place], looks)
             _key(axes, looks, {curve["method"]: curve for curve in curves if curve["place"] == place})
         axes.set_ylim(0, 1.06 * max((high for p in measured for high in _span(p, "target")), default=0) or 1)
+        title = "\n".join(fit(line, figure.get_figwidth() - 0.2, 12, "bold") for line in found(measured))
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold")
         figure.draw_without_rendering()  # words go where the finished layout leaves room
         for place, axes in panels.items():
             _strengths(axes, [point for point in measured if point["place"] == place], looks)
     return figure
+
+
+def found(points: list[dict]) -> list[str]:
+    """What the strongest edits of the first claim do at its first place, and their control, in two lines."""
+    claims = [point for point in points if not is_control(point["method"])]
+    if not claims:
+        return ["Nothing was measured"]
+    first = [p for p in claims if (p["place"], p["method"]) == (claims[0]["place"], claims[0]["method"])]
+    most = max(first, key=lambda point: abs(point["strength"]))
+    strength = f"{most['strength']:g}".replace("-", "\N{MINUS SIGN}")
+    place = PLACES.get(most["place"], most["place"])
+    told = [f"Edits of strength {strength} {place} change {100 * most['target']:.0f} % of the target"]
+    others, control = f"and {100 * most['other']:.0f} % of the others", most.get("control_target")
+    return [
+        *told,
+        others if control is None else f"{others}; the control {100 * control:.0f} % of the target",
+    ]
 
 
 def _looks(methods: list[str]) -> dict[str, dict]:

@@ -1,5 +1,6 @@
 """The static report: one page, figures beside it, nothing to load from elsewhere."""
 
+from itertools import count
 from pathlib import Path
 
 from saev.files import write_text
@@ -28,6 +29,7 @@ def write_report(path: str | Path, **content: object) -> None:
         "name": name,
         "names": names,
     }
+    environment.globals["number"] = count(1).__next__  # of the figures, in their order on the page
     write_text(path, environment.get_template("page.html.j2").render(**content))
 
 
@@ -36,8 +38,8 @@ NOTHING = "\N{EN DASH}"
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """A share in percent."""
-    return NOTHING if share is None else f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+    """A share, or a difference of shares, in percent."""
+    return f"{fixed(100 * share, digits)}\N{NO-BREAK SPACE}%" if share is not None else NOTHING
 
 
 def fixed(value: float | None, digits: int = 2) -> str:

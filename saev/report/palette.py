@@ -8,6 +8,8 @@ from matplotlib.colors import to_hex, to_rgb
 # Okabe and Ito's palette, told apart by readers with colour-blindness; its yellow is lost on white, and
 # black is for what is drawn over the colours.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DOUBT = "#b3261e"
+"""Of what no claim rests on."""
 
 
 @cache

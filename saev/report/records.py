@@ -1,38 +1,6 @@
-"""The records that a study leaves under results/, read and checked: what the page says stands in them."""
+"""The records that a study leaves under results/: what the page says stands in them."""
 
-import math
-from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
-
-from PIL import Image
-
-from saev.errors import SaevError, first_line
-from saev.files import read_json
-
-
-class Kind(NamedTuple):
-    """A kind of value: what it is called, and whether a value is one."""
-
-    words: str
-    holds: Callable[[object], bool]
-
-
-class Maybe(NamedTuple):
-    """A shape whose value may be null, or its key absent, which is the same."""
-
-    shape: object
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-NUMBER = Kind("a number", _is_number)
-POSITIVE = Kind("a number >= 0", lambda value: _is_number(value) and value >= 0)
-COUNT = Kind("a whole number >= 0", lambda value: _is_number(value) and value >= 0 and value == int(value))
-SHARE = Kind("a share in [0, 1]", lambda value: _is_number(value) and -1e-9 <= value <= 1 + 1e-9)
-TEXT = Kind("a text", lambda value: isinstance(value, str))
+from saev.report.shapes import COUNT, FLAG, NUMBER, NUMBERS, POSITIVE, SHARE, TEXT, VALUE, Maybe
 
 _SPLIT = {
     "images": COUNT,
@@ -79,11 +47,56 @@ _MATCHES = [
         **{key: Maybe(NUMBER) for key in _DOUBTED},
     }
 ]
+_SIDE = {"f1": SHARE, "latent": COUNT, "claimed": FLAG}
+_COMPARED = {
+    **{key: TEXT for key in ("data", "kind", "differs", "picture")},
+    "margin": NUMBER,
+    "here": {"*": VALUE},
+    "there": {"*": VALUE},
+    "mean": {"difference": NUMBER, **_INTERVAL},
+    "verdicts": {"*": COUNT},
+    "concepts": [
+        {"name": TEXT, "here": _SIDE, "there": _SIDE, "difference": NUMBER, **_INTERVAL}
+        | {"q": Maybe(SHARE), "alike": Maybe(SHARE), "verdict": TEXT}
+    ],
+}
+_EFFECT = {
+    **{key: Maybe(NUMBER) for key in ("effect", "low", "high", "standardised", "larger")},
+    **{key: Maybe(SHARE) for key in ("p", "q", "p_best", "fires_a", "fires_b")},
+}
+_SPARSE = {
+    "read": TEXT,
+    "k": Maybe(COUNT),
+    "f1": Maybe(SHARE),
+    "auroc": Maybe(SHARE),
+    **{key: Maybe(NUMBER) for key in ("low", "high", "gain", "gain_low", "gain_high")},
+}
+_AGREED = {
+    **{key: Maybe(NUMBER) for key in ("drop", "drop_low", "drop_high", "control", "outside")},
+    **{key: Maybe(SHARE) for key in ("kept", "agreement", "agreement_low", "agreement_high", "null", "q")},
+}
+_REPRODUCED = {
+    "method": TEXT,
+    "strength": NUMBER,
+    "pairs": COUNT,
+    "photographs": COUNT,
+    **{key + end: Maybe(NUMBER) for key in ("share", "off", "outside") for end in ("", "_low", "_high")},
+    **{key: Maybe(NUMBER) for key in ("r", "r_low", "r_high", "image_off", "image_outside")},
+    "sign": Maybe(SHARE),
+}
+_FLOOR = {"floor": TEXT, "seed": FLAG}
 _ARM = {"method": TEXT, "place": TEXT}
 _CHANGED = {
     key + end: Maybe(shape)
     for key in ("target", "other")
     for end, shape in (("", SHARE), ("_interval", [SHARE]), ("_pooled", SHARE))
+}
+_HELD_AGAINST = {
+    "control": Maybe(TEXT),
+    "control_target": Maybe(SHARE),
+    "effect": Maybe(NUMBER),
+    "effect_interval": Maybe([NUMBER]),
+    "clusters": Maybe(COUNT),
 }
 
 SHAPES: dict[tuple[str, str], object] = {
@@ -101,7 +114,7 @@ SHAPES: dict[tuple[str, str], object] = {
         "train": _SCORES,
         "fidelity": Maybe({**_FIDELITY, "images": COUNT}),
         "stability": Maybe({key: NUMBER for key in ("cosine", "null", "share", "overlap")}),
-        "floors": [{"floor": TEXT, "nmse": POSITIVE, "l0": POSITIVE, "gain": NUMBER, **_INTERVAL}],
+        "floors": [{**_FLOOR, "nmse": POSITIVE, "l0": POSITIVE, "gain": NUMBER, **_INTERVAL}],
     },
     ("evaluate", "density.json"): [SHARE],
     ("probe", "metrics.json"): _PROBE,
@@ -109,99 +122,62 @@ SHAPES: dict[tuple[str, str], object] = {
     ("probe", "classes.json"): _MATCHES,
     ("probe", "concepts.json"): _MATCHES,
     ("probe", "floors.json"): [
-        {"floor": TEXT, "of": TEXT, "f1": Maybe(SHARE), "gain": Maybe(NUMBER), **_INTERVAL}
+        {**_FLOOR, "of": TEXT, "f1": Maybe(SHARE), "gain": Maybe(NUMBER), **_INTERVAL}
     ],
-    ("probe", "latents.json"): [{"latent": COUNT, "maximum": NUMBER, "density": SHARE}],
+    ("probe", "sparse.json"): {"*": [_SPARSE]},
+    ("probe", "latents.json"): [
+        {"latent": COUNT, "maximum": NUMBER, "median": NUMBER, "density": SHARE, "images_share": SHARE}
+        | {key: Maybe(NUMBER) for key in ("nearest", "cosine", "together", "jaccard", "stability")}
+    ],
+    ("compare", "compare.json"): {"compared": [_COMPARED]},
+    ("contrast", "metrics.json"): {
+        "reason": Maybe(TEXT),
+        **{key: Maybe(TEXT) for key in ("by", "strata", "split")},
+        **{key: Maybe([VALUE]) for key in ("groups", "images", "clusters")},
+        **{key: Maybe(COUNT) for key in ("left_out", "tested", "claimed", "best")},
+        "largest": [{"latent": COUNT, **_EFFECT}],
+    },
+    ("causes", "causes.json"): {
+        "reason": Maybe(TEXT),
+        **{key: Maybe(NUMBER) for key in ("agreement", "by_effect", "by_firing", "by_random")},
+        **{key: Maybe(SHARE) for key in ("elsewhere", "beyond", "away")},
+        "causes": [
+            {"latent": COUNT, "image": COUNT, "elsewhere": Maybe(SHARE)}
+            | {"fires": Maybe([NUMBERS]), "effect": Maybe([NUMBERS])}
+        ],
+    },
+    ("causes", "agreement.json"): Maybe(
+        [{"name": TEXT, "latent": COUNT, "pairs": COUNT, "photographs": COUNT, **_AGREED}]
+    ),
+    ("counterfactual", "counterfactual.json"): {
+        "reason": Maybe(TEXT),
+        "pairs": COUNT,
+        "arms": [_REPRODUCED],
+        "attributes": [{"name": TEXT, "claimed": FLAG, **_REPRODUCED}],
+    },
+    ("verdicts", "verdicts.json"): {
+        "verdicts": [
+            {**{key: TEXT for key in ("name", "verdict", "kind", "reason", "claim", "cell")}}
+            | {"smallest": NUMBER, "clusters": COUNT, "registered": Maybe(COUNT), "note": Maybe(TEXT)}
+            | {key: Maybe(NUMBER) for key in ("effect", "low", "high", "others", "others_high", "margin")}
+            | {"q": Maybe(SHARE), "detectable": Maybe(NUMBER)}
+        ]
+    },
     ("intervene", "outcome.json"): {
         "reason": Maybe(TEXT),
         "images": COUNT,
-        "points": [{**_ARM, "strength": NUMBER, **_CHANGED}],
-        "curves": [{**_ARM, "selectivity": Maybe(SHARE), "other_at_80": Maybe(SHARE)}],
+        "strength": Maybe(NUMBER),
+        "points": [{**_ARM, "strength": NUMBER, **_CHANGED, **_HELD_AGAINST}],
+        "curves": [
+            {**_ARM, "selectivity": Maybe(SHARE)}
+            | {f"{name}_at_80": Maybe(SHARE) for name in ("other", "collateral")}
+            | {f"{name}_at_80_interval": Maybe([SHARE]) for name in ("other", "collateral")}
+            | {"selectivity_effect": Maybe(NUMBER), "selectivity_effect_interval": Maybe([NUMBER])}
+        ],
         "classes": [{"class": TEXT, "images": COUNT}],
     },
 }
 """What each file must hold. Keys that are not named here may be there; "*" stands for all keys."""
 
-
-class Results:
-    """The results of a study in the folder `root`.
-
-    Every method raises a SaevError of one line that names the file which is missing or damaged.
-    """
-
-    def __init__(self, root: str | Path = "."):
-        self.root = Path(root)
-
-    def read(self, stage: str, cell: str, file: str):
-        """A record of a stage about a cell, or about a store, of the shape that SHAPES gives it."""
-        path = self.root / "results" / stage / cell / file
-        value = read_json(path, f"{stage} stage")
-        if fault := mismatch(value, SHAPES[stage, file]):
-            raise SaevError(f"{path}: {fault}; run the {stage} stage again")
-        return filled(value, SHAPES[stage, file])
-
-    def picture(self, stage: str, cell: str, name: str) -> Path:
-        """A PNG of a stage, which must be there and whole."""
-        path = self.root / "results" / stage / cell / name
-        try:
-            with Image.open(path) as image:
-                image.load()
-        except FileNotFoundError:
-            raise SaevError(f"{path}: not there; run the {stage} stage") from None
-        except (OSError, SyntaxError, ValueError) as error:
-            raise SaevError(f"{path}: damaged: {first_line(error)}; run the {stage} stage again") from None
-        return path
-
-    def pages(self, stage: str, cell: str, name: str) -> list[Path]:
-        """The PNGs `<name>-1.png`, `<name>-2.png`, ... of a stage, in their order, with none missing."""
-        there = len(list((self.root / "results" / stage / cell).glob(f"{name}-*.png")))
-        return [self.picture(stage, cell, f"{name}-{page}.png") for page in range(1, there + 1)]
-
-
-def mismatch(value: object, shape: object, where: str = "") -> str | None:
-    """What in `value` is not as `shape` says, in words; None if all is."""
-    match shape:
-        case Maybe(inner):
-            return None if value is None else mismatch(value, inner, where)
-        case Kind(words, holds):
-            return None if holds(value) else f"{where or 'it'} must be {words}, got {_brief(value)}"
-        case [inner]:
-            if not isinstance(value, list):
-                return f"{where or 'it'} must be a list, got {_brief(value)}"
-            return _first(mismatch(item, inner, f"{where}[{i}]") for i, item in enumerate(value))
-        case dict():
-            if not isinstance(value, dict):
-                return f"{where or 'it'} must be a record, got {_brief(value)}"
-            expected = dict.fromkeys(value, shape["*"]) if "*" in shape else shape
-            absent = [key for key in expected if key not in value and not isinstance(expected[key], Maybe)]
-            if absent:
-                return f"{_join(where, absent[0])} is missing"
-            return _first(
-                mismatch(value.get(key), inner, _join(where, key)) for key, inner in expected.items()
-            )
-
-
-def filled(value, shape: object):
-    """`value`, of this shape, with null for the keys that may be absent and are."""
-    match shape:
-        case Maybe(inner):
-            return None if value is None else filled(value, inner)
-        case [inner]:
-            return [filled(item, inner) for item in value]
-        case dict():
-            expected = dict.fromkeys(value, shape["*"]) if "*" in shape else shape
-            return value | {key: filled(value.get(key), inner) for key, inner in expected.items()}
-    return value
-
-
-def _first(faults) -> str | None:
-    return next((fault for fault in faults if fault), None)
-
-
-def _join(where: str, key: str) -> str:
-    return f"{where}.{key}" if where else key
-
-
-def _brief(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:39] + "…"
+EDITS = Maybe({"*": {"*": {"*": Maybe(NUMBER)}}})
+"""The metrics of intervene, by method and place, which the page has no use for."""

@@ -3,16 +3,16 @@
 from itertools import product
 from statistics import median
 
-from saev.report.records import Results
-from saev.report.tables import compared, doubts, floors, headline, verdict
+from saev.report.results import Results
+from saev.report.tables import compared, doubts, floors, hardest, headline, verdict
 
 
 def gather(results: Results, grid: dict[str, list]) -> list[dict]:
     """Everything that the page says, for each data set and backbone of the grid.
 
     Args:
-        grid: {data, backbones, layers, saes}, as in conf/study.yaml, and there `untrained`, those of the
-            backbones that have random weights.
+        grid: {data, backbones, layers, saes}, and {untrained}, those of the backbones that learnt nothing, as
+            in conf/study.yaml.
 
     Raises:
         SaevError: a file is missing or damaged.
@@ -65,9 +65,15 @@ def _sae(results: Results, tokens: str, name: str) -> dict:
         "concepts": concepts,
         "concept_doubts": doubts(concepts),
         "floors": (of := floors(scores["floors"], results.read("probe", cell, "floors.json"))),
+        "hardest": hardest(of),
         "measured": [kind for kind in ("classes", "concepts") if any(row[kind] for row in of)],
         "verdict": verdict(of),
         "strongest": results.read("probe", cell, "latents.json"),
+        "sparse": (sparse := results.read("probe", cell, "sparse.json")),
+        "contrast": (contrast := results.read("contrast", cell, "metrics.json")),
+        "causes": results.read("causes", cell, "causes.json"),
+        "counterfactual": (counterfactual := results.read("counterfactual", cell, "counterfactual.json")),
+        "agreement": results.read("causes", cell, "agreement.json") or [],
         "outcome": outcome,
         "compared": compared(outcome),
         "headline": headline(outcome),
@@ -76,9 +82,16 @@ def _sae(results: Results, tokens: str, name: str) -> dict:
             "l0": scores["val"]["l0"],
             "nmse": scores["val"]["nmse"],
             "f1": probed["f1"],
-            "selectivity": (headline(outcome) or {}).get("claim"),
+            "selectivity": (headline(outcome) or {}).get("selectivity"),
         },
-        "pictures": _pictures(results, cell, classes, concepts, outcome["reason"] is None),
+        "pictures": {
+            **_pictures(results, cell, classes, concepts, outcome["reason"] is None),
+            "sparse": _if(any(sparse.values()), results, "probe", cell, "sparse.svg"),
+            "contrast": _if(contrast["reason"] is None, results, "contrast", cell, "contrast.svg"),
+            "contrasted": results.pages("contrast", cell, "contrast"),
+            "causes": results.pages("causes", cell, "causes"),
+            "pairs": _if(counterfactual["reason"] is None, results, "counterfactual", cell, "pairs.svg"),
+        },
     }
 
 
@@ -89,8 +102,13 @@ def _pictures(results: Results, cell: str, classes: list, concepts: list, edited
         exemplars = [results.picture("probe", cell, "exemplars-1.png")]
     return {
         "exemplars": exemplars,
-        "f1": [results.picture("probe", cell, "f1.png")] if classes else [],
-        "concepts": [results.picture("probe", cell, "concepts.png")] if concepts else [],
-        "tradeoff": [results.picture("intervene", cell, "tradeoff.png")] if edited else [],
+        "f1": _if(classes, results, "probe", cell, "f1.svg"),
+        "concepts": _if(concepts, results, "probe", cell, "concepts.svg"),
+        "tradeoff": _if(edited, results, "intervene", cell, "tradeoff.svg"),
         "maps": results.pages("intervene", cell, "maps") if edited else [],
     }
+
+
+def _if(there: object, results: Results, *picture: str) -> list:
+    """A picture of which there is one, or none."""
+    return [results.picture(*picture)] if there else []

@@ -39,6 +39,7 @@ _STYLE = {
     "figure.constrained_layout.h_pad": 0.1,
     "figure.constrained_layout.w_pad": 0.1,
     "text.parse_math": False,  # a class may be called US$ and CA$
+    "svg.hashsalt": "saev",  # names of clips and markers, which would be drawn at random
 }
 
 
@@ -62,12 +63,19 @@ def styled() -> Iterator[None]:
         fonts.setLevel(level)
 
 
+_UNDATED = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
+
+
 def save(figure: Figure, path: str | Path, dpi: int = 110) -> None:
-    """Write a PNG (the same bytes for the same figure), whole or not at all."""
-    png = BytesIO()
+    """Write an SVG (for lines) or a PNG (for photographs), as `path` ends; whole or not at all.
+
+    The same figure is the same bytes. In an SVG letters are outlines, so that it looks the same wherever it
+    is opened, in whatever script its names are.
+    """
+    picture, kind = BytesIO(), Path(path).suffix.removeprefix(".")
     with styled():  # much is read from the settings only when a figure is drawn
-        figure.savefig(png, format="png", dpi=dpi, metadata={"Software": None})
-    write_bytes(path, png.getvalue())
+        figure.savefig(picture, format=kind, dpi=dpi, metadata=_UNDATED[kind])
+    write_bytes(path, picture.getvalue())
 
 
 def save_pages(figures: Iterable[Figure], folder: Path, name: str) -> None:

@@ -1,7 +1,6 @@
 """What the page says beyond the records: each claim beside its controls, and what speaks against it."""
 
 from collections import defaultdict
-from itertools import product
 
 from saev.report.bars import by_chance
 from saev.report.outcomes import PLACES, is_control
@@ -13,7 +12,8 @@ def compared(outcome: dict) -> dict:
     Returns:
         methods: the claims first. places: each {words, curves, rows}, with the curve of each method, or {},
         and rows {strength, cells} whose cells are points, or None where a method was not run. tested: how
-        many classes. unmeasured: those that no drawn image shows. steers: whether a code was set below 0.
+        many classes. unmeasured: those that no drawn image shows. clusters: how many were resampled, the most
+        of all points. steers, inserts: whether a code was set below 0, or above.
     """
     points, curves = outcome["points"], outcome["curves"]
     methods = sorted(dict.fromkeys(curve["method"] for curve in curves), key=is_control)
@@ -41,22 +41,36 @@ def compared(outcome: dict) -> dict:
         "methods": methods,
         "places": places,
         "tested": len(images),
+        "clusters": max((point["clusters"] or 0 for point in points), default=0),
         "unmeasured": [name for name, n in images.items() if not n],
         "steers": any(strength < 0 for strength in strengths),
+        "inserts": any(strength > 0 for strength in strengths),
     }
 
 
 def headline(outcome: dict) -> dict | None:
-    """Selectivity of the claim, and the largest of its controls, None without edits: of edits of every token,
-    the place that knows no labels, or if there are none of the first place."""
+    """What edits of every token do, the place that knows no labels, or of the first place if there are none:
+    the share of the target that the claim changes at the strength that was fixed beforehand, that of its
+    control, their difference, and the claim's selectivity. None without edits."""
     if not outcome["curves"]:
         return None
     places = [curve["place"] for curve in outcome["curves"]]
     place = "all" if "all" in places else places[0]
-    here = [c for c in outcome["curves"] if c["place"] == place and c.get("selectivity") is not None]
-    claim = next((curve["selectivity"] for curve in here if not is_control(curve["method"])), None)
-    controls = [curve["selectivity"] for curve in here if is_control(curve["method"])]
-    return {"place": PLACES.get(place, place), "claim": claim, "control": max(controls, default=None)}
+    claims = [
+        row["method"] for row in outcome["curves"] if row["place"] == place and not is_control(row["method"])
+    ]
+    strength, claim = outcome["strength"], next(iter(claims), None)
+    at = {(point["place"], point["method"], point["strength"]): point for point in outcome["points"]}
+    point = at.get((place, claim, strength), {})
+    return {
+        "place": PLACES.get(place, place),
+        "strength": strength,
+        "claim": point.get("target"),
+        "control": point.get("control_target"),
+        "effect": point.get("effect"),
+        "interval": point.get("effect_interval"),
+        "selectivity": _curve(outcome["curves"], place, claim).get("selectivity"),
+    }
 
 
 def doubts(matches: list[dict]) -> dict:
@@ -85,17 +99,27 @@ def floors(evaluated: list[dict], probed: list[dict]) -> list[dict]:
     ]
 
 
+def hardest(of_floors: list[dict]) -> dict | None:
+    """The floor, seeds aside, over which the gain of F1 is least: of concepts, or else of classes."""
+    for kind in ("concepts", "classes"):
+        if rows := [
+            row[kind] | {"floor": row["floor"]} for row in of_floors if row[kind] and not row["seed"]
+        ]:
+            return min(rows, key=lambda row: row["gain"])
+    return None
+
+
 def verdict(of_floors: list[dict]) -> str:
     """In one sentence, whether the SAE's latents detect more than those of its floors, seeds aside."""
     told = []
     for kind in ("concepts", "classes"):
-        rows = [row[kind] | {"floor": row["floor"]} for row in of_floors if row[kind]]
-        rows = [row for row in rows if row["low"] is not None and not row["floor"].startswith("seed")]
+        rows = [row[kind] | {"floor": row["floor"]} for row in of_floors if row[kind] and not row["seed"]]
+        rows = [row for row in rows if row["low"] is not None]
         beaten = [row["floor"] for row in rows if row["low"] > 0]
         level = [row["floor"] for row in rows if row["low"] <= 0]
         if rows:
-            better = f"detect {kind} better than {_listed(beaten)}" if beaten else f"detect {kind}"
-            than = f"no better than {_listed(level)}" if level else ""
+            better = f"detect {kind} better than {listed(beaten)}" if beaten else f"detect {kind}"
+            than = f"no better than {listed(level)}" if level else ""
             told.append(f"{better}{', but ' if beaten and level else ' ' if level else ''}{than}")
     return (
         f"Its latents {'; they '.join(told)}."
@@ -104,29 +128,6 @@ def verdict(of_floors: list[dict]) -> str:
     )
 
 
-def against_untrained(stores: list[dict]) -> list[str]:
-    """One sentence for each SAE of a trained backbone: what the same SAE finds in one of random weights."""
-    told = []
-    for store, floor in product(stores, stores):
-        if store["untrained"] or not floor["untrained"] or store["data"] != floor["data"]:
-            continue
-        for mine, theirs in zip(store["layers"], floor["layers"], strict=True):
-            for sae, twin in zip(mine["saes"], theirs["saes"], strict=True):
-                where = f"layer {mine['layer']}, {sae['name']}: mean F1"
-                parts = [
-                    f"of all {kind} {_interval(sae[key])} in {store['backbone']}, {_interval(twin[key])} in "
-                    f"{floor['backbone']}, whose weights are random"
-                    for kind, key in (("concepts", "described"), ("classes", "probe"))
-                    if sae[key] and twin[key] and None not in (sae[key]["all_f1"], twin[key]["all_f1"])
-                ]
-                told += [f"{where} {'; '.join(parts)}."] if parts else []
-    return told
-
-
-def _interval(probe: dict) -> str:
-    value = f"{probe['all_f1']:.2f}"
-    return value if probe["all_low"] is None else f"{value} [{probe['all_low']:.2f}, {probe['all_high']:.2f}]"
-
-
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """As words of a sentence."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 from matplotlib.patches import Rectangle
 
+from pipeline.pictures import title
 from saev.report import Exemplars, exemplar_pages, save
 from saev.report.exemplars import number
 from saev.report.heat import heat, overlay
@@ -109,3 +110,9 @@ def test_silent_rows_odd_titles_and_no_rows(tmp_path, caplog):
 
 def test_numbers_are_short():
     assert [number(v) for v in (0, 0.01234, 5.8, 123.4, 1336.2)] == ["0", "0.0123", "5.8", "123", "1,336"]
+
+
+def test_a_latent_that_beats_no_null_is_called_so():
+    row = {"name": "cat", "latent": 3, "f1": 0.456}
+    assert title({**row, "q": 0.01}) == "cat: latent 3, F1 0.46"
+    assert title({**row, "q": 0.2}) == title({**row, "q": None}) == "cat: latent 3, F1 0.46, by chance"

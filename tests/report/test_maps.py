@@ -19,7 +19,7 @@ RNG = np.random.default_rng(0)
 def row(n_classes: int, name: str, target: int, shape=(8, 8)) -> EditedMap:
     before, after, control = (RNG.integers(0, n_classes, shape) for _ in range(3))
     before[0, :4] = target
-    return EditedMap(name, 7, RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8), before, after, control)
+    return EditedMap(name, (7,), RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8), before, after, control)
 
 
 def names(n: int) -> list[str]:
@@ -108,7 +108,7 @@ def test_the_outline_is_as_long_as_the_border(rows, columns, seed):
 
 def test_image_tasks_are_told_in_words(tmp_path):
     image = RNG.integers(0, 256, (64, 48, 3), dtype=np.uint8)
-    one = EditedMap("cat", 3, image, np.array([[0]]), np.array([[1]]), np.array([[0]]))
+    one = EditedMap("cat", (3,), image, np.array([[0]]), np.array([[1]]), np.array([[0]]))
     (figure,) = map_pages([one] * 3, ["cat", "dog"], "set to 0")
     (axes,) = figure.axes
     assert all(np.array_equal(shown.get_array(), image) for shown in axes.images) and len(axes.images) == 3

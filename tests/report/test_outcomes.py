@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from saev.intervention import Arm
 from saev.report import save, tradeoff
-from saev.report.outcomes import is_control
+from saev.report.outcomes import CHOSEN, is_control
 from tests.report.looking import boxes, overlap, settled
 from tests.report.studies import METHODS, STRENGTHS, outcome
 
@@ -74,6 +75,17 @@ def test_what_was_not_measured_is_left_out(tmp_path):
     assert len(tradeoff([], []).axes) == 1
 
 
+def test_the_title_is_what_the_strongest_edit_did(tmp_path):
+    figure = drawn(outcome(("cat",)), tmp_path)
+    # The claim's last of three strengths: 3/3 of 0.9, 3/40, and a third of 0.9 by its control.
+    assert figure.get_suptitle() == (
+        "Edits of strength \N{MINUS SIGN}2 on every token change 90 % of the target\n"
+        "and 8 % of the others; the control 30 % of the target"
+    )
+
+
 def test_claims_are_the_chosen_latents_edits():
     assert not is_control("chosen latent") and not is_control("chosen latent, ablate")
     assert is_control("random direction") and is_control("class mean")
+    # The name that records have it by.
+    assert Arm(place="all", strengths=(0,), images=1).method == CHOSEN

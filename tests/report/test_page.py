@@ -1,14 +1,28 @@
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
-from saev.report import Results, gather, write_report
+from pipeline.report import STAGES
+from saev.report import Results, conclusions, gather, gather_comparisons, gather_verdicts, write_report
 from saev.report.page import fixed, name, names, percent, signed, whole
 from tests.report.studies import write_study
 from tests.report.test_lettering import ODD
 
 EMPTY = {"meta", "img", "br", "link"}
+
+
+def written(page: Path, stores: list[dict]) -> None:
+    """Write a page of the results beside it."""
+    results = Results(page.parent)
+    others = {"comparisons": gather_comparisons(results, []), "verdicts": gather_verdicts(results)}
+    told = conclusions(stores, others["verdicts"])
+    write_report(page, stores=stores, conclusions=told, parameters=dict.fromkeys(STAGES, OPTIONS), **others)
+
+
+OPTIONS = {"seed": "0", "probe.name": '"<i>"'}
 
 
 class Page(HTMLParser):
@@ -32,7 +46,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
+        if self.open and self.open[-1] not in ("style", "script"):
             self.text += data
 
     def all(self, tag: str) -> list[dict]:
@@ -45,7 +59,7 @@ class Page(HTMLParser):
 
 def page(tmp_path, **study) -> Page:
     stores = gather(Results(tmp_path), write_study(tmp_path, **study))
-    write_report(tmp_path / "index.html", stores=stores, untrained=[])
+    written(tmp_path / "index.html", stores)
     return Page((tmp_path / "index.html").read_text(encoding="utf-8"))
 
 
@@ -68,15 +82,22 @@ def test_any_study_is_one_sound_page(tmp_path, study):
     assert len(ids) == len(set(ids)) and links and all(link[:1] == "#" and link[1:] in ids for link in links)
     assert all(img["alt"] and img["loading"] == "lazy" and "://" not in img["src"] for img in made.all("img"))
     assert all("http" not in str(attributes) for _, attributes, _ in made.tags)  # nothing from elsewhere
-    assert not made.all("script") and not made.all("link")
+    assert made.all("script") == [{}] and not made.all("link")
+    levels = [int(tag[1]) for tag, _, _ in made.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(below - above <= 1 for above, below in pairwise(levels))
+    figures = re.findall(r"Figure (\d+)", made.text)
+    assert list(map(int, figures)) == list(range(1, len(made.all("img")) + 1))
+    # Below each figure, or the last page of several, what made it.
+    html = (tmp_path / "index.html").read_text()
+    assert len(made.all("figure")) == html.count('class="made"') + html.count("page 1 of 2")
     numbers = re.findall(r'class="number">([\d.]+)<', (tmp_path / "index.html").read_text())
     assert len(numbers) == len(set(numbers)) and numbers[:3] == ["1", "1.1", "1.1.1"]
     assert "None" not in made.text and "nan" not in made.words.split()
     # What is wider than a telephone scrolls by itself.
-    html = (tmp_path / "index.html").read_text()
     assert len(made.all("table")) == len(re.findall(r'<div class="scroll"><table', html))
     again = gather(Results(tmp_path), write_study(tmp_path, **study))
-    write_report(tmp_path / "again.html", stores=again, untrained=[])
+    written(tmp_path / "again.html", again)
     assert (tmp_path / "again.html").read_text() == html
 
 
@@ -103,8 +124,10 @@ def test_the_page_is_headed_by_what_the_study_is(tmp_path):
 def test_claims_come_with_their_controls_and_what_was_resampled(tmp_path):
     words = page(tmp_path).words
     for said in (
-        "0.93 (0.55)",
-        "selectivity 0.930 0.550 0.550",
+        "90 % (30 %)60, 45 to 90",
+        "Target changed is by edits on every token of strength \N{MINUS SIGN}2",
+        "resampling the images, 20 clusters of them at most",
+        "selectivity 0.930effect 0.38 0.30 to 0.46 0.550 0.550",
         "strength 0 (ablation)",
         "No SAE here can produce such a code",
         "Intervals hold 95 % and come from resampling the images",
@@ -132,7 +155,7 @@ def test_what_needs_labels_says_why_it_is_absent(tmp_path, study):
             "No class is labelled in both splits" in made.words
             and "Shown instead: the 1 latent" in made.words
         )
-        assert not any("f1.png" in source for source in sources)
+        assert not any("f1.svg" in source for source in sources)
 
 
 def test_image_tasks_are_described_as_such(tmp_path):
@@ -155,7 +178,7 @@ def test_only_an_sae_whose_latents_are_all_alike_is_called_unspecialised(tmp_pat
     for layer in stores[0]["layers"]:
         for sae in layer["saes"]:
             sae["usual"] = sae["val"]["l0"] / sae["latents"]
-    write_report(tmp_path / "index.html", stores=stores, untrained=[])
+    written(tmp_path / "index.html", stores)
     assert "none has specialised" in (tmp_path / "index.html").read_text()
 
 
@@ -163,7 +186,7 @@ def test_missing_content_is_an_error(tmp_path):
     stores = gather(Results(tmp_path), write_study(tmp_path))
     del stores[0]["layers"][0]["saes"][0]["doubts"]
     with pytest.raises(Exception, match="doubts"):
-        write_report(tmp_path / "index.html", stores=stores, untrained=[])
+        written(tmp_path / "index.html", stores)
     assert not (tmp_path / "index.html").exists()
 
 

@@ -4,8 +4,9 @@ import re
 import pytest
 
 from saev.errors import SaevError
-from saev.report import Results, gather
-from saev.report.records import SHAPES, filled, mismatch
+from saev.report import Results, gather, gather_comparisons, gather_verdicts
+from saev.report.records import SHAPES
+from saev.report.shapes import filled, mismatch
 from tests.report.studies import write, write_study
 
 CELL = "birds-vit-L10-topk"
@@ -20,15 +21,18 @@ def refused(study, says: str) -> None:
     root, grid = study
     with pytest.raises(SaevError) as caught:
         gather(Results(root), grid)
+        gather_comparisons(Results(root), [])
+        gather_verdicts(Results(root))
     message = str(caught.value)
     assert says in message and "\n" not in message
     assert re.search(r"; run the \w+ stage( again)?$", message)
 
 
-FILES = sorted(f"results/{s}/{'birds-vit' if s in ('extract', 'head') else CELL}/{f}" for s, f in SHAPES)
+FOLDERS = {"extract": "birds-vit/", "head": "birds-vit/", "compare": "", "verdicts": ""}
+FILES = sorted(f"results/{stage}/{FOLDERS.get(stage, f'{CELL}/')}{file}" for stage, file in SHAPES)
 PICTURES = [
     f"results/{name}"
-    for name in (f"probe/{CELL}/exemplars-1.png", f"probe/{CELL}/f1.png", f"intervene/{CELL}/tradeoff.png")
+    for name in (f"probe/{CELL}/exemplars-1.png", f"probe/{CELL}/f1.svg", f"intervene/{CELL}/tradeoff.svg")
 ]
 
 

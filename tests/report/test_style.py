@@ -1,3 +1,7 @@
+import re
+from datetime import date
+from xml.etree import ElementTree
+
 import matplotlib
 import numpy as np
 import pytest
@@ -17,8 +21,10 @@ def figure() -> Figure:
     return made
 
 
-def test_the_readers_settings_change_nothing_and_are_left_alone(tmp_path):
-    save(figure(), tmp_path / "a.png")
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_the_readers_settings_change_nothing_and_are_left_alone(tmp_path, kind):
+    one, other = tmp_path / f"a.{kind}", tmp_path / f"b.{kind}"
+    save(figure(), one)
     theirs = {
         "font.family": ["serif"],
         "savefig.facecolor": "red",
@@ -29,10 +35,24 @@ def test_the_readers_settings_change_nothing_and_are_left_alone(tmp_path):
     }
     with matplotlib.rc_context(theirs):
         before = dict(matplotlib.rcParams)
-        save(figure(), tmp_path / "b.png")
+        save(figure(), other)
         assert dict(matplotlib.rcParams) == before
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png"}
+    assert one.read_bytes() == other.read_bytes()
+    assert set(tmp_path.iterdir()) == {one, other}
+
+
+def test_lines_are_an_svg_that_names_no_day_and_asks_nobody(tmp_path):
+    with styled():
+        made = Figure(figsize=(2, 1))
+        made.text(0, 0.5, "<b> & US$")
+    save(made, tmp_path / "a.svg")
+    svg = ElementTree.parse(tmp_path / "a.svg").getroot()
+    assert svg.tag == "{http://www.w3.org/2000/svg}svg"
+    assert float(svg.get("width").removesuffix("pt")) == 144  # 2 inches
+    text = (tmp_path / "a.svg").read_text()
+    assert str(date.today().year) not in text and "Matplotlib" not in text
+    assert not list(svg.iter("{http://www.w3.org/2000/svg}text"))  # letters are outlines
+    assert not re.findall(r'(?:href|src)="(?!#|data:)', text)
 
 
 def test_a_failed_save_leaves_the_old_picture(tmp_path, monkeypatch):

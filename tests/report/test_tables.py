@@ -1,4 +1,4 @@
-from saev.report.tables import against_untrained, compared, doubts, floors, headline, verdict
+from saev.report.tables import compared, doubts, floors, headline, verdict
 from tests.report.studies import METHODS, STRENGTHS, nothing, outcome
 
 
@@ -14,7 +14,7 @@ def test_every_figure_stands_beside_its_controls():
             assert [cell["method"] for cell in row["cells"]] == list(METHODS)
             assert {cell["strength"] for cell in row["cells"]} == {row["strength"]}
         assert [curve["method"] for curve in place["curves"]] == list(METHODS)
-    assert table["steers"] and table["tested"] == 2
+    assert table["steers"] and table["tested"] == 2 and table["clusters"] == 20
 
 
 def test_arms_that_were_not_run_leave_gaps():
@@ -39,15 +39,24 @@ def test_classes_that_no_image_shows_are_told():
     assert compared(of)["unmeasured"] == ["dog"]
 
 
-def test_the_headline_holds_the_best_control_against_the_claim():
+def test_the_headline_is_the_effect_at_the_strength_that_was_fixed():
     of = outcome(("cat",))
-    for curve in of["curves"]:
-        curve["selectivity"] = {"chosen latent": 0.8, "random latent": 0.5, "random direction": 0.7}[
-            curve["method"]
-        ]
-    assert headline(of) == {"place": "on every token", "claim": 0.8, "control": 0.7}
+    for point in of["points"]:  # the largest effect is no headline
+        if (point["place"], point["method"], point["strength"]) == ("all", "chosen latent", -1.0):
+            point |= {"target": 0.8, "control_target": 0.3, "effect": 0.5, "effect_interval": None}
+    expected = {
+        "place": "on every token",
+        "strength": -1.0,
+        "claim": 0.8,
+        "control": 0.3,
+        "effect": 0.5,
+        "interval": None,
+        "selectivity": 0.93,
+    }
+    assert headline(of | {"strength": -1.0}) == expected
     of["curves"].reverse()  # the order of the arms is the user's
-    assert headline(of)["place"] == "on every token"
+    assert headline(of | {"strength": -1.0}) == expected
+    assert headline(of | {"strength": -9.0})["effect"] is None
     assert headline(nothing()) is None
 
 
@@ -60,25 +69,10 @@ def test_doubts_are_chance_and_sharing():
     assert doubts(rows) == {"chance": ["b", "c"], "shared": {3: ["a", "b"]}}
 
 
-def store_of(backbone, untrained, f1, low):
-    probe = {"all_f1": f1, "all_low": low, "all_high": None if low is None else f1 + 0.1}
-    saes = [{"name": "topk", "probe": probe, "described": None}]
-    return {"data": "d", "backbone": backbone, "untrained": untrained, "layers": [{"layer": 4, "saes": saes}]}
-
-
-def test_a_trained_backbone_is_held_against_one_of_random_weights():
-    stores = [store_of("vit", False, 0.5, 0.4), store_of("noise", True, 0.45, None)]
-    (told,) = against_untrained(stores)
-    values = "0.50 [0.40, 0.60] in vit, 0.45 in noise"
-    assert told == f"layer 4, topk: mean F1 of all classes {values}, whose weights are random."
-    assert against_untrained(stores[:1]) == [] == against_untrained(stores[1:])
-    assert against_untrained([store_of("vit", False, None, None), stores[1]]) == []
-
-
 def test_the_verdict_names_what_is_beaten_and_what_is_not():
     def floor(name, low):
         gained = {"gain": low + 0.1, "low": low}
-        return {"floor": name, "concepts": gained, "classes": None}
+        return {"floor": name, "seed": name == "seed-1", "concepts": gained, "classes": None}
 
     rows = [floor("random", 0.1), floor("pca", 0.2), floor("frozen-soft", -0.1), floor("seed-1", -0.5)]
     assert verdict(rows) == (
