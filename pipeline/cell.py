@@ -18,12 +18,12 @@ if TYPE_CHECKING:  # torch is loaded by the stages that need it
     from saev.activations import Store, Tokens
     from saev.backbones import Backbone
     from saev.data.sample import ImageDataset
-    from saev.features import Codes
-    from saev.sae import SAE, Architecture
-    from saev.tasks import Continuation, Task
+    from saev.features import Codes, Profile
+    from saev.sae import SAE, Architecture, Pretrained
+    from saev.tasks import Asking, Continuation, Task
 
 
-TABLE = ("table", "concepts", "cluster")
+TABLE = ("table", "concepts", "cluster", "covariates")
 """Keys of conf/data that are not for the source, but for what is known of its images beside it."""
 
 
@@ -55,12 +55,13 @@ class Cell:
         check_part("backbone", self._options("backbone"), "backbone")
         if "sae" in cfg:
             check_sae(plain(cfg.sae))
+        if "task" in cfg:
+            check_part("task", self._options("task"), "task")
         if "machine" in cfg:
             read(Machine, cfg.machine)
 
     def _options(self, group: str) -> dict:
-        """Of a part, without what is not for itself."""
-        return {key: value for key, value in plain(self.cfg[group]).items() if key not in ("name", "tokens")}
+        return of_part(plain(self.cfg[group]))
 
     def _of_split(self, split: str) -> tuple[dict, str]:
         """The options of a split's images, and what their names begin with."""
@@ -70,11 +71,12 @@ class Cell:
             raise SaevError(f"data.splits.{split} must be a section of options, got {own!r}")
         return options | own, f"data.splits.{split}"
 
+    @cache  # noqa: B019 (a cell lives as long as its process)
     def images(self, split: str) -> "ImageDataset":
         """The images of a split, from their source, with what a table says of them."""
         return self.table.describe(build("data", *self._of_split(split)))
 
-    @cache  # noqa: B019 (a cell lives as long as its process)
+    @cache  # noqa: B019 (as above)
     def store(self, split: str) -> "Store":
         """The activations of a split."""
         from saev.activations import Store
@@ -97,8 +99,8 @@ class Cell:
         return read(Machine, self.cfg.machine)
 
     @cached_property
-    def architecture(self) -> "Architecture":
-        """What is trained."""
+    def architecture(self) -> "Architecture | Pretrained":
+        """What is trained, or taken as it is."""
         return build("sae", self._options("sae"), "sae")
 
     @cached_property
@@ -127,6 +129,19 @@ class Cell:
             raise SaevError(f"{folder}: {whose}; run the floors stage again")
         return {name: load_sae(folder / name) for name in of["floors"]}
 
+    @property
+    def seeds(self) -> list[str]:
+        """Those of its floors that differ from it in their seed alone: no floors of what it has learnt, but
+        what tells how much of that is chance."""
+        return [name for name in self.floors if name.startswith("seed-")]
+
+    @cached_property
+    def profile(self) -> "Profile":
+        """What each of its latents is like on the training split."""
+        from saev.features import load_profile
+
+        return load_profile(Path(self.cfg.codes, "latents.safetensors"), self.sae)
+
     @cache  # noqa: B019 (as above)
     def codes(self, split: str) -> "Codes":
         """Of the SAE, on a split."""
@@ -135,21 +150,36 @@ class Cell:
         return load_codes(Path(self.cfg.codes, f"{split}.safetensors"), self.tokens(split), self.sae)
 
     @cached_property
+    def asking(self) -> "Asking":
+        """What the model is to be asked, before it is fitted to anything."""
+        return build("task", self._options("task"), "task")
+
+    @cached_property
     def task(self) -> "Task | None":
         """What the model is asked; None where labels of two classes were not to be had."""
         from saev.tasks import load_task
 
         return load_task(self.cfg.head_dir, self.store("train"))
 
-    def opened(self, n_images: int, seed: int) -> "Continuation":
-        """The model, asked its task, from the layer on, on validation images spread over the classes."""
+    @cached_property
+    def concept_task(self) -> "Task | None":
+        """Whether it takes a unit to show each of the concepts; None where none are described."""
+        from saev.tasks import load_task
+
+        return load_task(f"{self.cfg.head_dir}/concepts", self.store("train"))
+
+    def opened(
+        self, n_images: int, seed: int, split: str = "val", task: "Task | None" = None
+    ) -> "Continuation":
+        """The model, asked its task or another, from the layer on, on images of a split spread over the
+        classes."""
         from saev.tasks import Continuation
 
-        tokens = self.tokens("val")
+        tokens = self.tokens(split)
         tokens.store.check_backbone(self.backbone)
         images = tokens.store.drawn(n_images, seed)
         return Continuation.from_store(
-            self.backbone, self.task, tokens.store, tokens.layer, images, self.machine
+            self.backbone, task or self.task, tokens.store, tokens.layer, images, self.machine
         )
 
     def results(self, stage: str) -> Path:
@@ -157,20 +187,25 @@ class Cell:
         return Path(self.cfg.results[stage])
 
 
+def of_part(options: dict) -> dict:
+    """The options of a part, without what is not for itself."""
+    return {key: value for key, value in options.items() if key not in ("name", "tokens")}
+
+
 def check_sae(options: dict) -> tuple[str, ...]:
     """The tokens that an SAE of these options reads. Raises SaevError for options that no SAE can have."""
-    of_part = {key: value for key, value in options.items() if key not in ("name", "tokens")}
-    check_part("sae", of_part, "sae")
+    check_part("sae", of_part(options), "sae")
     return read(Reading, {key: value for key, value in options.items() if key == "tokens"}).tokens
 
 
-def grid() -> dict[str, list]:
-    """The study: its data, backbones, layers and saes, of conf/study.yaml.
+def grid(conf: Path | None = None) -> dict[str, list]:
+    """The study: its data, backbones, layers and saes, of the study.yaml in `conf`, or of the study in whose
+    folder we are.
 
     Raises:
         SaevError: one of them is not a list of different values.
     """
-    file = conf_folder("study") / "study.yaml"
+    file = (conf or conf_folder("study")) / "study.yaml"
     study = read_yaml(file).get("study") or {}
     for key in ("data", "backbones", "layers", "saes"):
         values = study.get(key)

@@ -45,29 +45,32 @@ def main(cfg: DictConfig) -> None:
         faithful = measure_fidelity(sae, asked, val) if asked else None
         mine = on_val.pop(name)
         write_json(out / "density.json", np.asarray(mine.density).tolist())
-        rows = [against(mine, found, Path(floor).name) for floor, found in on_val.items()]
+        rows = [
+            {"floor": (floor := Path(where).name), "seed": floor in cell.seeds, **against(mine, found)}
+            for where, found in on_val.items()
+        ]
         scores = {"val": mine.metrics, "train": on_train.metrics, "fidelity": faithful}
         write_json(out / "metrics.json", {**scores, "stability": stability(cell), "floors": rows})
     recovered = f", {faithful['recovered']:.1%} of the task recovered" if faithful else ""
     say(f"evaluate: NMSE {mine.metrics['nmse']:.3f} at L0 {mine.metrics['l0']:.1f}{recovered}; in {results}")
 
 
-def against(mine: "Reconstruction", floor: "Reconstruction", name: str) -> dict:
+def against(mine: "Reconstruction", floor: "Reconstruction") -> dict:
     """What a floor reaches, and by how much the SAE's error is smaller, over the same images."""
     from saev.evaluation import nmse_difference
 
     less = nmse_difference(floor, mine)
     of_floor = {key: floor.metrics[key] for key in ("nmse", "l0", "dead", "dense", "coherence")}
-    return {"floor": name, **of_floor, "gain": less.value, "low": less.low, "high": less.high}
+    return {**of_floor, "gain": less.value, "low": less.low, "high": less.high}
 
 
 def stability(cell: Cell) -> dict | None:
     """Whether other seeds find the same latents; None where none was trained."""
     from saev.evaluation import measure_stability
 
-    if not (seeds := [sae for floor, sae in cell.floors.items() if floor.startswith("seed")]):
+    if not cell.seeds:
         return None
-    found = measure_stability(cell.sae, seeds)
+    found = measure_stability(cell.sae, [cell.floors[name] for name in cell.seeds])
     mean = float(found.cosine_s.mean())
     return {"cosine": mean, "null": found.null, "share": found.share, "overlap": found.overlap}
 

@@ -67,15 +67,16 @@ def asked_layers(cfg: DictConfig) -> list[int]:
 
 
 def sources(cell: Cell) -> "dict[str, ImageDataset]":
-    """The images of every split. Raises SaevError if their classes differ: of that nothing could be made."""
+    """The images of every split. Raises SaevError if they have other classes or concepts: the number of one
+    would stand for another."""
     images = {split: cell.images(split) for split in plain(cell.cfg.data.splits)}
     first = next(iter(images))
     for split, source in images.items():
-        if source.classes != images[first].classes:
-            odd = sorted(set(source.classes) ^ set(images[first].classes))
-            raise SaevError(
-                f"data.splits.{split}: has other classes than {first}: {', '.join(map(repr, odd[:5]))} ..."
-            )
+        for what in ("classes", "concepts"):
+            mine, others = (getattr(of, what, ()) for of in (source, images[first]))
+            if mine != others:
+                odd = ", ".join(map(repr, sorted(set(mine) ^ set(others))[:5]))
+                raise SaevError(f"data.splits.{split}: has other {what} than {first}: {odd} ...")
     return images
 
 

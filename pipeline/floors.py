@@ -51,7 +51,7 @@ def asked(cell: Cell) -> tuple[str, ...]:
     chosen = cell.cfg.floors
     trained = isinstance(cell.sae.architecture, Trained)
     if chosen == "auto":
-        return FLOORS if trained and cell.cfg.backbone.get("pretrained", True) else ()
+        return FLOORS if trained and has_learnt(cell.cfg.backbone) else ()
     if not isinstance(chosen, ListConfig):
         raise SaevError(f"floors must be auto, or a list of some of {', '.join(FLOORS)}; got {chosen!r}")
     for name in chosen:
@@ -59,6 +59,12 @@ def asked(cell: Cell) -> tuple[str, ...]:
     if chosen and not trained:
         raise SaevError(f"floors must be auto or [] for sae={cell.cfg.sae.name}, which is no trained SAE")
     return tuple(dict.fromkeys(chosen))
+
+
+def has_learnt(backbone: DictConfig) -> bool:
+    """Whether a backbone has other than random weights: its model brings its own, or some are asked for."""
+    own = str(backbone.get("model")).startswith(("hf-hub:", "local-dir:"))
+    return own or bool(backbone.get("pretrained", True) or backbone.get("checkpoint"))
 
 
 def active(cell: Cell) -> int:

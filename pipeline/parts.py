@@ -4,18 +4,23 @@ import inspect
 from collections.abc import Callable
 from typing import get_type_hints
 
-from hydra.utils import get_object
-
 from saev.checks import check_arguments
 from saev.errors import SaevError
+from saev.parts import find
 
-PACKAGES = {"data": "saev.data", "backbone": "saev.backbones", "sae": "saev.sae"}
+PACKAGES = {
+    "data": "saev.data",
+    "backbone": "saev.backbones",
+    "sae": "saev.sae",
+    "task": "saev.tasks",
+}
 """Where the parts of each group are defined: a configuration, which may be somebody else's, names no other
 code."""
 KINDS = {
     "data": "a source of images",
     "backbone": "a function that returns a Backbone",
     "sae": "an architecture",
+    "task": "a kind of task",
 }
 
 
@@ -37,7 +42,7 @@ def check_part(group: str, options: dict, section: str, *, whole: bool = True) -
             wrong.
     """
     target = options.get("_target_")
-    part = _find(target, PACKAGES[group])
+    part = find(target, PACKAGES[group])
     if part is None or not _fits(group, part):
         raise SaevError(f"{group}._target_ must be {KINDS[group]} in {PACKAGES[group]}, got {target!r}")
     check_arguments(section, part, _arguments(options), whole=whole)
@@ -46,20 +51,6 @@ def check_part(group: str, options: dict, section: str, *, whole: bool = True) -
 
 def _arguments(options: dict) -> dict:
     return {key: value for key, value in options.items() if key != "_target_"}
-
-
-def _find(target: object, package: str) -> object | None:
-    """The class or function of this name that is defined in the package, not only imported there."""
-    if not isinstance(target, str) or not target.startswith(f"{package}."):
-        return None
-    if any(not word.isidentifier() or word.startswith("_") for word in target.split(".")):
-        return None
-    try:
-        part = get_object(target)
-    except (ImportError, ValueError, AttributeError):
-        return None
-    whole = inspect.isclass(part) or inspect.isfunction(part)
-    return part if whole and part.__module__.startswith(f"{package}.") else None
 
 
 def _fits(group: str, part: Callable) -> bool:
@@ -71,6 +62,8 @@ def _fits(group: str, part: Callable) -> bool:
 
         made = get_type_hints(part).get("return") if inspect.isfunction(part) else None
         return inspect.isclass(made) and issubclass(made, Backbone)
-    from saev.sae import Architecture
+    if group == "task":
+        return inspect.isclass(part) and hasattr(part, "fit") and hasattr(part, "ignore")
+    from saev.sae import Architecture, Pretrained
 
-    return inspect.isclass(part) and issubclass(part, Architecture)
+    return inspect.isclass(part) and issubclass(part, (Architecture, Pretrained))

@@ -33,24 +33,39 @@ def seen(cell: Cell, split: str) -> Picture:
 
 def exemplars(cell: Cell, picture: Picture, rows: list[dict], k: int) -> "Iterator[Exemplars]":
     """The k validation images on which the latent of each record is strongest, with its codes."""
+    every = np.arange(cell.store("val").n_images)
+    for row in rows:
+        yield strongest_among(cell, "val", picture, row["latent"], (every, k), title(row))
+
+
+def strongest_among(
+    cell: Cell, split: str, picture: Picture, latent: int, most: tuple[np.ndarray, int], words: str
+) -> "Exemplars":
+    """Of some images those on which a latent is strongest, with its codes.
+
+    Args:
+        most: the numbers of the images, and how many of them.
+    """
     from saev.features import top_images
     from saev.report import Exemplars
 
-    codes, grid = cell.codes("val"), cell.tokens("val").grid or (1, 1)
-    for row in rows:
-        code_it = codes.maps(row["latent"])
-        top = top_images(code_it, k)
-        shown = [
-            code.reshape(grid) if code.size == grid[0] * grid[1] else code.max().reshape(1, 1)
-            for code in code_it[top]
-        ]
-        yield Exemplars(title(row), [picture(int(i)) for i in top], shown)
+    (among, k), grid = most, cell.tokens(split).grid or (1, 1)
+    code_it = cell.codes(split).maps(latent)
+    top = among[top_images(code_it[among], k)]
+    shown = [
+        code.reshape(grid) if code.size == grid[0] * grid[1] else code.max().reshape(1, 1)
+        for code in code_it[top]
+    ]
+    return Exemplars(words, [picture(int(i)) for i in top], shown)
 
 
 def title(row: dict) -> str:
     """What is said of a latent."""
+    from saev.report.bars import by_chance
+
     if "name" in row:
-        return f"{row['name']}: latent {row['latent']}, F1 {row['f1']:.2f}"
+        doubt = ", by chance" if by_chance(row) else ""
+        return f"{row['name']}: latent {row['latent']}, F1 {row['f1']:.2f}{doubt}"
     return f"latent {row['latent']}, fires on {row['density']:.2%}, at most {row['maximum']:.1f}"
 
 
@@ -62,4 +77,4 @@ def edited_maps(cell: Cell, picture: Picture, edited: "Iterable[EditedImage]") -
     for edit in edited:
         shape = grid if len(edit.before) > 1 else (1, 1)
         maps = (found.reshape(shape) for found in (edit.before, edit.after, edit.control))
-        yield EditedMap(edit.name, edit.latent, picture(edit.image), *maps)
+        yield EditedMap(edit.name, edit.latents, picture(edit.image), *maps)

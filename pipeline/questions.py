@@ -1,12 +1,14 @@
 """What is asked of the latents of a cell, and the records of the answers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pipeline.cell import Cell
 
 if TYPE_CHECKING:  # torch is loaded by the stage alone
+    import numpy as np
+
     from saev.features import Codes
     from saev.probing import Concepts, Match, Splits
 
@@ -78,33 +80,35 @@ def headline(question: Question, matches: "Sequence[Match]", scores: tuple[str, 
     }
 
 
-def rows(cell: Cell, matches: "Sequence[Match]") -> list[dict]:
-    """The records of the matches, with how well other seeds know their latents."""
+def teller(cell: Cell) -> Callable[[int], dict]:
+    """Of the number of a latent what is known of it whatever it means: its profile, and how well other seeds
+    know it."""
     from saev.evaluation import measure_stability
 
-    seeds = [sae for floor, sae in cell.floors.items() if floor.startswith("seed")]
-    known = measure_stability(cell.sae, seeds).cosine_s if seeds and matches else None
-    return [
-        {**match.row(), "stability": None if known is None else float(known[match.latent])}
-        for match in matches
-    ]
+    profile, seeds = cell.profile, [cell.floors[name] for name in cell.seeds]
+    known = measure_stability(cell.sae, seeds).cosine_s if seeds else None
+    return lambda s: {**profile.row(s), "stability": None if known is None else float(known[s])}
 
 
-def against_floors(cell: Cell, asked: dict[str, Question], found: dict, seed: int) -> list[dict]:
-    """What every floor reaches, by the same choice on the same units, and how much more the SAE does."""
+def of_floors(cell: Cell) -> "Iterator[tuple[str, list[Codes]]]":
+    """Each floor with its codes of both splits."""
     from saev.features import encode
-    from saev.probing import difference, match_concepts, mean_f1
 
-    answers = []
     for floor, sae in cell.floors.items():
         where = f"{cell.cfg.floors_dir}/{floor}"
-        codes = [encode(sae, cell.tokens(split), what=where) for split in ("train", "val")]
-        for name, question in asked.items():
-            theirs = match_concepts(question.of(*codes), (), times=0, seed=seed)
-            gain, f1 = difference(found[name], theirs, seed), mean_f1(theirs, seed).value
-            of_concept = {match.name: match.scores["f1"] for match in theirs}
-            answers.append(
-                {"floor": floor, "of": name, "f1": f1}
-                | {"gain": gain.value, "low": gain.low, "high": gain.high, "f1_of": of_concept}
-            )
-    return answers
+        yield floor, [encode(sae, cell.tokens(split), what=where) for split in ("train", "val")]
+
+
+def against_floor(
+    splits: "Splits", found: "Sequence[Match]", seed: int, among: "np.ndarray | None" = None
+) -> dict:
+    """What a floor reaches, by the same choice on the same units, and how much more the SAE does."""
+    from saev.probing import difference, match_concepts, mean_f1
+
+    theirs = match_concepts(splits, (), times=0, seed=seed, among=among)
+    gain, f1 = difference(found, theirs, seed), mean_f1(theirs, seed).value
+    of_concept = {
+        "f1_of": {match.name: match.scores["f1"] for match in theirs},
+        "latent_of": {match.name: match.latent for match in theirs},
+    }
+    return {"f1": f1, "gain": gain.value, "low": gain.low, "high": gain.high, **of_concept}

@@ -131,7 +131,8 @@ def check_layer(cfg: DictConfig, config_name: str) -> None:
     """Raise SaevError if the command line chooses a layer for a stage that is the same for all of them."""
     if "sae" not in cfg and "layer" in cfg and "layer" in typed():
         raise SaevError(
-            f"layer is no option of {config_name}, which serves all layers; `layers` are what is recorded"
+            f"layer is no option of {config_name}, which serves all layers (`layers` are what is recorded), "
+            f"got {cfg.layer!r}"
         )
 
 

@@ -6,25 +6,27 @@ from pipeline.cell import Cell
 from pipeline.stage import stage
 
 PLACE = "all"
-"""Where the edits act whose selectivity is quoted: the one place that knows nothing of labels."""
+"""Where the edits act whose effect is quoted: the one place that knows nothing of labels."""
 
 
 @stage("summary")
 def main(cfg: DictConfig) -> None:
-    from saev.files import read_json, write_json
+    from saev.files import write_json
     from saev.outputs import staged
+    from saev.report.records import EDITS
+    from saev.report.results import read_record
 
     cell = Cell(cfg)
-    scores, probe, edits = (
-        read_json(cell.results(stage) / "metrics.json") for stage in ("evaluate", "probe", "intervene")
+    scores, probe = (
+        read_record(cell.results(stage) / "metrics.json", stage) for stage in ("evaluate", "probe")
     )
+    edits = read_record(cell.results("intervene") / "metrics.json", "intervene", EDITS)
     gains = [
         row["gain"]
-        for row in read_json(cell.results("probe") / "floors.json")
-        if row["of"] == "classes" and row["gain"] is not None and not row["floor"].startswith("seed")
+        for row in read_record(cell.results("probe") / "floors.json", "probe")
+        if row["of"] == "classes" and row["gain"] is not None and not row["seed"]
     ]
-    arms = {method: places.get(PLACE, {}) for method, places in (edits or {}).items()}
-    controls = [arm["selectivity"] for method, arm in arms.items() if method != "chosen_latent" and arm]
+    edit = (edits or {}).get("chosen_latent", {}).get(PLACE, {})
     with staged((cfg.results.summary, {"": '"gain"'})) as (output,):
         row = {
             "l0": round(scores["val"]["l0"], 1),
@@ -34,8 +36,8 @@ def main(cfg: DictConfig) -> None:
             "recov": rounded((scores["fidelity"] or {}).get("recovered")),
             "f1": rounded(probe["f1"]),
             "gain": rounded(min(gains, default=None)),
-            "select": rounded(arms.get("chosen_latent", {}).get("selectivity")),
-            "control": rounded(max(controls, default=None)),
+            "effect": rounded(edit.get("effect")),
+            "control": rounded(edit.get("control_target")),
         }
         write_json(output.path, row)
 

@@ -1,4 +1,5 @@
-"""activations -> SAEs: train one, and on the same stream others that then only wait for their own stage."""
+"""activations -> SAEs: train one, and on the same stream others that then only wait for their own stage; or
+take one that somebody has trained."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from saev.files import fingerprint, read_json
 from saev.scratch import at_work, scratch_place
 
 if TYPE_CHECKING:  # torch is loaded by the stage alone
+    from saev.sae import SAE
     from saev.training import Training
 
 MOST = 8
@@ -62,11 +64,12 @@ def tell_unused(cell: Cell) -> None:
 
 def train(cell: Cell, options: "Training", seed: int, working: Path) -> None:
     """Train the SAE of `cell`, and those beside it; each is left in `finished` in its place in scratch."""
-    from saev.files import write_json
-    from saev.outputs import new_directory
-    from saev.sae import save_sae
+    from saev.sae import Pretrained
     from saev.training import fit
 
+    if isinstance(cell.architecture, Pretrained):
+        sae = cell.architecture.load(cell.tokens("train"), cell.cfg.backbone.name)
+        return leave(working, sae, [])
     members = {member.cfg.sae.name: member for member in (cell, *beside(cell))}
     places = {name: scratch_place("train", identity(member)) for name, member in members.items()}
     # In our own folder, because this run alone is at work there.
@@ -81,9 +84,18 @@ def train(cell: Cell, options: "Training", seed: int, working: Path) -> None:
     )
     for name, (sae, curve) in fitted.items():  # our own first; none in the other processes
         if name == cell.cfg.sae.name or not done(members[name]):
-            with new_directory(places[name] / "finished", {}) as out:
-                save_sae(sae, out / "sae", run=places[name].name)
-                write_json(out / "curve.json", curve)
+            leave(places[name], sae, curve)
+
+
+def leave(place: Path, sae: "SAE", curve: list[dict]) -> None:
+    """Leave an SAE in `finished` in its place in scratch."""
+    from saev.files import write_json
+    from saev.outputs import new_directory
+    from saev.sae import save_sae
+
+    with new_directory(place / "finished", {}) as out:
+        save_sae(sae, out / "sae", run=place.name)
+        write_json(out / "curve.json", curve)
 
 
 def identity(cell: Cell) -> dict:

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import yaml
-
-from saev.errors import SaevError
+from saev.files import read_yaml
 
 CONF = Path("conf")
 
@@ -14,15 +12,7 @@ CONF = Path("conf")
 @cache
 def read(file: Path) -> dict:
     """A YAML file. Raises SaevError if it is missing or none."""
-    try:
-        content = yaml.load(file.read_bytes(), yaml.CSafeLoader) or {}
-    except OSError as error:
-        raise SaevError(f"{file}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise SaevError(f"{file}: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise SaevError(f"{file}: expected options by name, got {content!r}")
-    return content
+    return read_yaml(file)
 
 
 def compose(file: Path, chosen: dict[str, str]) -> Iterator[dict]:

@@ -40,7 +40,8 @@ def collect(grid: dict[str, list[str]], home: Path = HOME) -> dict[str, dict]:
         defaults = read(CONF / f"{stage}.yaml").get("defaults", [])
         groups = [group for entry in defaults if isinstance(entry, dict) for group in entry if group in grid]
         found[stage] = cells(stage, groups, {})
-    return {"code": found, "images": inputs("data", grid), "weights": inputs("backbone", grid)}
+    files = {"images": "data", "weights": "backbone", "pretrained": "sae"}
+    return {"code": found} | {fact: inputs(group, grid) for fact, group in files.items()}
 
 
 def stages(code: Code) -> list[str]:

@@ -34,8 +34,33 @@ VALUES = {
     "a_file": "a_file",
 }
 """As they are typed, and as they are read."""
+ODD = {
+    "[null]": [None],
+    "[nan]": [float("nan")],
+    "[[1]]": [[1]],
+    "[1,1]": [1, 1],
+    "[true]": [True],
+    "[a,1]": ["a", 1],
+    "'8'": "8",
+    "'  '": "  ",
+    "-inf": float("-inf"),
+    "1e-320": 1e-320,
+    "../x": "../x",
+    "'a\\nb'": "a\\nb",
+    "\u540d": "\u540d",
+    "x" * 3000: "x" * 3000,
+}
+"""Of other kinds: for the sections that came later."""
+LATER = {
+    "counterfactual": ("counterfactual.", "seed"),
+    "hypotheses": ("folder", "ledger", "seed"),
+    "verdicts": ("folder", "ledger", "out", "seed"),
+    "atlas": ("atlas.", "notes", "out", "seed"),
+    "compare": ("margin", "out", "seed"),
+}
+"""Whose keys are tried with ODD values."""
 
-WRITTEN = ("acts", "head_dir", "sae_dir", "floors_dir", "codes", "results", "out")
+WRITTEN = ("acts", "head_dir", "sae_dir", "floors_dir", "codes", "matches", "contrasts", "results", "out")
 """Keys of places that a stage replaces: an existing folder or an empty name is no value to try them with."""
 PLACES = ("", "a_folder", "a_file")
 
@@ -47,12 +72,26 @@ BASES = {
     "floors": [*CELL, *LAYER, *QUICK, "trainer.steps=3", "floors=[frozen-soft,random]"],
     "features": [*CELL, *LAYER],
     "evaluate": [*CELL, *LAYER, "evaluate.fidelity_images=4", "evaluate.train_images=4"],
-    "probe": [*CELL, *LAYER, "probe.max_tokens=200", "probe.exemplars=1", "probe.permutations=19"],
+    "contrast": [*CELL, *LAYER, "contrast.permutations=19"],
+    "causes": [*CELL, *LAYER, "causes.latents=1", "causes.pairs=1"],
+    "counterfactual": [*CELL, *LAYER, "counterfactual.pairs=1", "counterfactual.draws=1"],
+    "hypotheses": [*CELL, *LAYER],
+    "probe": [
+        *CELL,
+        *LAYER,
+        "probe.sparse_units=200",
+        "probe.max_tokens=200",
+        "probe.exemplars=1",
+        "probe.permutations=19",
+    ],
     "intervene": [
         *(*CELL, *LAYER, "intervene.images=2", "intervene.strengths=[-1]", "intervene.arms=[{place: all}]"),
         "maps.classes=1",
     ],
     "summary": [*CELL, *LAYER],
+    "atlas": [*CELL, *LAYER, "atlas.permutations=19", "atlas.browse=1", "atlas.exemplars=1"],
+    "compare": [],
+    "verdicts": [],
     "report": [],
     "inspect_store": ["store=data/acts/mosaic-timm/train"],
 }
@@ -60,7 +99,7 @@ BASES = {
 
 SMALL = ["layer=4", "sae.d_sae=32", *QUICK, "trainer.steps=2"]
 FITTED = ["layer=4", "sae.d_sae=32", "sae.n_sample=100"]
-ABSENT = {"data=hugging_face", "data=cub", "data=ade20k", "backbone=open_clip"}
+ABSENT = {"data=hugging_face", "data=cub", "data=ade20k", "data=semprobe", "backbone=open_clip"}
 """What no test downloads: whatever is said, it is one line."""
 GROUPS = {
     **{("train", f"sae={name}"): SMALL for name in ("relu", "gated", "jumprelu")},
@@ -101,6 +140,21 @@ def cases() -> Iterator[Case]:
         yield from _of(stage, [*cell, choice, *more], lambda key, group=group: key.startswith(f"{group}."))
 
 
+def later_cases() -> Iterator[Case]:
+    """Of the newer stages: each of their own keys with values of other kinds."""
+    for stage, own in LATER.items():
+        base = BASES[stage]
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            leaves, _ = _keys(OmegaConf.to_container(compose(stage, base)))
+        for key in (key for key in leaves if key.startswith(own)):
+            for typed, value in ODD.items():
+                told = str(value).strip()[:900] if isinstance(value, str) else key
+                says = (*_told(key, value), (key, typed), (told,) if told else (key,))
+                # A name of a place that can be made is a place.
+                if key not in ("out", "ledger") or not isinstance(value, str) or not value.strip():
+                    yield Case(stage, (*base, f"{key}={typed}"), says)
+
+
 def _of(stage: str, base: list[str], wanted: Callable[[str], bool]) -> Iterator[Case]:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         leaves, sections = _keys(OmegaConf.to_container(compose(stage, base)))
@@ -114,7 +168,9 @@ def _of(stage: str, base: list[str], wanted: Callable[[str], bool]) -> Iterator[
             if key.split(".")[0] not in WRITTEN or value not in PLACES:
                 yield case(f"{key}={typed}", *_told(key, value), (key, typed))
         rest = [override for override in base if not override.startswith(f"{key}=")]
-        yield case(f"~{key}", (key.rpartition(".")[2],), given=rest)
+        # Without the key its default holds, which for pretrained asks the hub for the model's weights.
+        default = (("backbone.model: ",),) if key == "backbone.pretrained" else ()
+        yield case(f"~{key}", (key.rpartition(".")[2],), *default, given=rest)
     for section in (section for section in sections if wanted(f"{section}.")):
         for change in (f"{section}=null", f"{section}=3", f"{section}=abc", f"{section}=[]", f"~{section}"):
             yield case(change, (section,))
@@ -181,5 +237,5 @@ def _told(key: str, value: object) -> tuple[tuple[str, ...], ...]:
         ),  # another than that which recorded the store
     }
     made = [kinds[of] for of in (key, key.partition(".")[0]) if of in kinds]
-    file = (("/", str(value)),) if value not in (None, "") else ()
+    file = (("/", str(value)), (f"error: {value}: ",)) if value not in (None, "") else ()
     return (*((key, repr(part)) for part in parts), *made, *file)

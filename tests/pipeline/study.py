@@ -31,17 +31,35 @@ STAGES = {
     "floors": [*TINY, *LAYER, *QUICK, "floors=[frozen-decoder,seed-1,random]"],
     "features": [*TINY, *LAYER],
     "evaluate": [*TINY, *LAYER, "evaluate.fidelity_images=12"],
-    "probe": [*TINY, *LAYER],
+    "probe": [*TINY, *LAYER, "probe.sparse_units=300"],
+    "contrast": [*TINY, *LAYER, "contrast.split=train"],
+    "causes": [*TINY, *LAYER, "causes.latents=2", "causes.pairs=2"],
+    "counterfactual": [*TINY, *LAYER, "counterfactual.pairs=2", "counterfactual.draws=1"],
     "intervene": [*TINY, *LAYER, "intervene.images=6"],
+    "hypotheses": [*TINY, *LAYER],
     "summary": [*TINY, *LAYER],
+    "atlas": [*TINY, *LAYER, "atlas.permutations=19", "atlas.browse=2", "atlas.exemplars=3"],
 }
-"""Every stage of one cell, in order."""
+"""Every stage that is told of a cell, in order; the atlas is of all cells, here of one."""
+OF_ALL = ("compare", "verdicts", "report")
+"""Then those of all cells together."""
+
+
+HYPOTHESIS = {
+    "claim": "The noise latent stands for noise.",
+    **{"kind": "exploratory", "cell": CELL, "task": "concepts", "concept": "noise", "selector": "best f1"},
+    **{"edit": "set", "place": "class", "strength": -0.5, "control": "random latent", "draws": 2},
+    **{"measure": "reproduced", "direction": "up", "smallest": 0.5, "margin": None},
+    **{"split": "val", "images": 6, "independent": "images"},
+}
+"""What tests predict of a study."""
 
 
 def write_grid(cwd: Path, **changes: list) -> None:
-    """The conf/study.yaml that says what a report is of."""
+    """The conf/study.yaml that says what a report is of, and a hypothesis."""
     grid = {"data": ["mosaic"], "backbones": ["timm"], "layers": [4], "saes": ["topk"]} | changes
-    (cwd / "conf").mkdir(exist_ok=True)
+    (cwd / "conf/hypothesis").mkdir(parents=True, exist_ok=True)
+    (cwd / "conf/hypothesis/noise.yaml").write_text(json.dumps(HYPOTHESIS))
     (cwd / "conf" / "study.yaml").write_text(json.dumps({"study": grid}))
 
 
@@ -50,7 +68,8 @@ def finish(cwd: Path) -> Path:
     write_grid(cwd)
     for stage, overrides in STAGES.items():
         here(cwd, stage, *overrides)
-    here(cwd, "report")
+    for stage in OF_ALL:
+        here(cwd, stage)
     return cwd
 
 

@@ -3,18 +3,20 @@ background; classes that a split lacks; names that break things; one class; no l
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests import mixed
-from tests.pipeline.study import LAYER, QUICK, SAE, VIT, here, write_grid
+from tests.pipeline.study import LAYER, OF_ALL, QUICK, SAE, STAGES, VIT, here, write_grid
 
 
 def whole(cwd: Path, data: str, *overrides: str, task: tuple[str, ...] = ()) -> Path:
     """Run every stage on one data set; `task` changes what the model is asked."""
     common = [f"data={data}", *VIT, *overrides]
+    write_grid(cwd, data=[data])
     here(cwd, "extract", *common, "layers=[4]", "extract.chunk=8")
     here(cwd, "head", *common, *task)
     for stage, options in {
@@ -23,12 +25,17 @@ def whole(cwd: Path, data: str, *overrides: str, task: tuple[str, ...] = ()) -> 
         "features": [],
         "evaluate": [],
         "probe": ["probe.exemplars=3", *task],
+        "contrast": [],
+        "causes": ["causes.latents=1"],
+        "counterfactual": [],
         "intervene": ["intervene.images=20", "intervene.strengths=[0,-2]"],
+        "hypotheses": [],
         "summary": [],
+        "atlas": ["atlas.permutations=19"],
     }.items():
         here(cwd, stage, *common, *LAYER, *options)
-    write_grid(cwd, data=[data])
-    here(cwd, "report")
+    for stage in OF_ALL:
+        here(cwd, stage)
     return cwd
 
 
@@ -37,10 +44,10 @@ def read(cwd: Path, stage: str, name: str):
     return json.loads(file.read_text())
 
 
-def pictures(cwd: Path) -> list[np.ndarray]:
-    """Every picture of the report, opened whole."""
-    found = sorted(cwd.glob("report/**/*.png"))
-    return [np.asarray(Image.open(file)) for file in found]
+def pictures(cwd: Path) -> list[np.ndarray | ElementTree.ElementTree]:
+    """Every picture of the report, photographs and drawings, opened whole."""
+    photographs = [np.asarray(Image.open(file)) for file in sorted(cwd.glob("report/**/*.png"))]
+    return photographs + [ElementTree.parse(file) for file in sorted(cwd.glob("report/**/*.svg"))]
 
 
 def test_masks_of_many_classes_over_a_dominant_background(tmp_path):
@@ -131,15 +138,16 @@ def test_dead_and_single_latents(tmp_path):
     }.items():
         cwd = tmp_path / name
         cwd.mkdir()
+        sae = options[0].removeprefix("sae=")
+        write_grid(cwd, data=["folder"], saes=[sae])
         common = ["data=folder", f"data.root={root}", *VIT]
         here(cwd, "extract", *common, "layers=[4]", "extract.chunk=8")
         here(cwd, "head", *common)
         here(cwd, "train", *common, *LAYER, *options, "trainer.steps=200", "trainer.batch_size=128")
-        for stage in ("floors", "features", "evaluate", "probe", "intervene", "summary"):
+        for stage in list(STAGES)[3:]:  # all that come after training
             here(cwd, stage, *common, *LAYER, options[0])
-        sae = options[0].removeprefix("sae=")
-        write_grid(cwd, data=["folder"], saes=[sae])
-        here(cwd, "report")
+        for stage in OF_ALL:
+            here(cwd, stage)
         row = json.loads((cwd / f"results/folder-timm-L4-{sae}.json").read_text())
         assert row["dead"] == (1.0 if name == "dead" else 0.0)
         assert row["f1"] is None  # a dead one is chosen for nothing, a single one beats no null

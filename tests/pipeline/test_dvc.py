@@ -29,29 +29,33 @@ def stages():
         return {stage.addressing: stage for stage in repo.index.stages if stage.addressing != "facts"}
 
 
-def composed(stage):
+def composed(stage, root: Path = ROOT):
     _, _, module, *overrides = shlex.split(stage.cmd)
     name = module.removeprefix("pipeline.")
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(root / "conf"), version_base="1.3"):
         return name, compose(name, overrides, return_hydra_config=True)
 
 
 @pytest.mark.parametrize("address", stages())
 def test_params_cover_every_composed_file_and_key(address):
-    stage = stages()[address]
-    name, cfg = composed(stage)
+    covered(stages()[address])
+
+
+def covered(stage, root: Path = ROOT) -> None:
+    """That the parameters of a stage name all that it composes."""
+    address, (name, cfg) = stage.addressing, composed(stage, root)
     files = {f"conf/{name}.yaml"}
     for group, choice in cfg.hydra.runtime.choices.items():
         if not group.startswith("hydra/"):
             files.add(f"conf/{group}/{choice}.yaml")
     files |= {
         f"conf/{entry}.yaml"
-        for entry in OmegaConf.load(ROOT / "conf" / f"{name}.yaml").defaults
+        for entry in OmegaConf.load(root / "conf" / f"{name}.yaml").defaults
         if isinstance(entry, str)
     } - {"conf/_self_.yaml"}
-    tracked = {Path(dep.fs_path).relative_to(ROOT).as_posix(): dep.params for dep in stage.params}
+    tracked = {Path(dep.fs_path).relative_to(root).as_posix(): dep.params for dep in stage.params}
     # A root file that only lists its defaults holds no parameter of its own.
-    own = {file: set(OmegaConf.load(ROOT / file)) - {"defaults"} for file in files}
+    own = {file: set(OmegaConf.load(root / file)) - {"defaults"} for file in files}
     for file in sorted(files - UNTRACKED_FILES):
         if not own[file]:
             continue

@@ -123,8 +123,8 @@ def test_truncated_image(tmp_path):
     ("stage", "override", "message"),
     [
         ("extract", "layers=3", "layers must be a list, got 3"),
-        ("extract", "layer=4", "layer is no option of extract, which serves all layers; .*"),
-        ("head", "layer=4", "layer is no option of head, which serves all layers; .*"),
+        ("extract", "layer=4", "layer is no option of extract, which serves all layers .*, got 4"),
+        ("head", "layer=4", "layer is no option of head, which serves all layers .*, got 4"),
         ("extract", "machine.workers=-1", "machine.workers must be an integer in \\[0, 1024\\], got -1"),
         (
             "extract",

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.study import STAGES, digest, disk, finish, run
+from tests.pipeline.study import OF_ALL, STAGES, digest, disk, finish, run
 from tests.tally import tally
 
-PARTS = {**STAGES, "report": []}
-TOPS = ("data", "results", "report")
+LITTLE = ("summary", "head", "evaluate", "probe", "compare", "hypotheses")
+"""Stages that leave little more than a JSON file."""
+PARTS = {**STAGES, **{stage: [] for stage in OF_ALL}}
+TOPS = ("data", "results", "report", "atlas")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def test_a_full_disk_ends_a_stage_in_one_line(stage, finished, disk):
         result = run(disk, stage, *PARTS[stage])
         lines = [line for line in result.stderr.splitlines() if not line.startswith(f"{stage}:")]
         if room and result.returncode == 0:
-            assert stage in ("summary", "head", "evaluate", "probe")  # little more than metrics.json
+            assert stage in LITTLE
         else:
             assert result.returncode == 1 and len(lines) == 1, result.stderr
             assert re.fullmatch(r"error: \S+: No space left on device", lines[0])

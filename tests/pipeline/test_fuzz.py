@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.pipeline.fuzz import BASES, Case, attempt, cases, fault
-from tests.pipeline.study import STAGES, here, write_grid
+from tests.pipeline.fuzz import BASES, LATER, Case, attempt, cases, fault, later_cases
+from tests.pipeline.study import OF_ALL, STAGES, here, write_grid
 from tests.tally import tally
 
 ALL = list(cases())
@@ -26,7 +26,8 @@ def study(tmp_path_factory) -> Path:
     write_grid(cwd)
     for stage in STAGES:
         here(cwd, stage, *BASES[stage])
-    here(cwd, "report")
+    for stage in OF_ALL:
+        here(cwd, stage)
     (cwd / "a_folder").mkdir()
     (cwd / "a_file").write_text("")
     rng = np.random.default_rng(0)
@@ -42,9 +43,12 @@ def study(tmp_path_factory) -> Path:
     return cwd
 
 
-def state(cwd: Path) -> dict[Path, tuple[int, int]]:
-    files = (path for path in cwd.rglob("*") if ".scratch" not in path.parts)
-    return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in files}
+def state(cwd: Path) -> dict[Path, tuple[int, int] | None]:
+    """When each file was written, and its size; a folder, in which a stage may begin, is there or not."""
+    found = (path for path in cwd.rglob("*") if ".scratch" not in path.parts)
+    return {
+        path: (path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else None for path in found
+    }
 
 
 def faults(study: Path, cwd: Path, tried: list[Case]) -> tuple[list[str], Counter]:
@@ -85,5 +89,14 @@ def test_many_overrides_that_nobody_means(study, tmp_path, monkeypatch, stage):
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", LATER)
+def test_other_kinds_of_values_in_the_newer_sections(study, tmp_path, stage):
+    wrong, outcomes = faults(study, tmp_path / "run", [case for case in later_cases() if case.stage == stage])
+    tally(f"an odd value, {stage}", outcomes)
+    assert not wrong, "\n".join(wrong)
+
+
 def test_the_cases_cover_every_stage_and_are_many():
+    assert len(list(later_cases())) >= 150
     assert len(ALL) >= 400 and {case.stage for case in ALL} == set(BASES)

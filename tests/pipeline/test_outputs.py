@@ -4,13 +4,13 @@ and the same command ends in the bytes of an undisturbed run."""
 import os
 import shutil
 import tempfile
-from itertools import count
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.killing import killed_before
-from tests.pipeline.study import CELL, STAGES, STORE, digest, here, write_grid
+from tests.killing import changes, evenly, killed_before
+from tests.pipeline.study import CELL, OF_ALL, STAGES, STORE, digest, here, write_grid
 from tests.tally import tally
 
 OUTPUTS = {
@@ -20,24 +20,50 @@ OUTPUTS = {
     "floors": [f"data/floors/{CELL}"],
     "features": [f"data/codes/{CELL}"],
     "evaluate": [f"results/evaluate/{CELL}"],
-    "probe": [f"results/probe/{CELL}"],
+    "probe": [f"results/probe/{CELL}", f"data/matches/{CELL}"],
+    "contrast": [f"results/contrast/{CELL}", f"data/contrast/{CELL}"],
+    "causes": [f"results/causes/{CELL}"],
+    "counterfactual": [f"results/counterfactual/{CELL}"],
     "intervene": [f"results/intervene/{CELL}"],
+    "hypotheses": [f"results/hypotheses/{CELL}"],
     "summary": [f"results/{CELL}.json"],
+    "compare": ["results/compare"],
+    "verdicts": ["results/verdicts"],
     "report": ["report"],
+    "atlas": ["atlas"],
 }
+TOPS = ("data", "results", "report", "atlas")
+MOST = 5
+"""So many of a stage's file operations are tried, spread evenly: extract has 900, most of them alike."""
+ELSEWHERE = {"extract": ".scratch", "train": ".scratch", "hypotheses": "results", "atlas": "atlas"}
+"""What is put on another disk, behind a link: where work waits, the ledger and all results, an output."""
 SMALL = {
     "extract": ["data.splits.train.n=12", "data.splits.val.n=6", "extract.chunk=4", "machine.workers=0"],
     "train": ["sae.d_sae=64", "trainer.steps=20", "trainer.batch_size=32", "trainer.checkpoint_every=8"],
     "floors": ["trainer.steps=20", "trainer.batch_size=32", "floors=[frozen-soft]"],
     "evaluate": ["evaluate.fidelity_images=4"],
-    "probe": ["probe.exemplars=1", "probe.strongest=1", "probe.permutations=19"],
+    "causes": ["causes.latents=1", "causes.pairs=0"],
+    "contrast": ["contrast.permutations=19"],
+    "probe": ["probe.sparse=[]", "probe.exemplars=1", "probe.strongest=1", "probe.permutations=19"],
+    "counterfactual": ["counterfactual.pairs=1"],
     "intervene": ["intervene.images=2", "maps.classes=1"],
 }
-SEEDED = ("head", "train", "floors", "probe", "evaluate", "intervene")
+SEEDED = (
+    "head",
+    "train",
+    "floors",
+    "features",
+    "probe",
+    "evaluate",
+    "contrast",
+    "causes",
+    "counterfactual",
+    "intervene",
+)
 
 
 def arguments(stage: str, seed: int) -> list[str]:
-    if stage == "report":
+    if stage in OF_ALL:
         return []
     small = [*SMALL["extract"][:2], *SMALL.get(stage, [])]
     purity = ["extract.purity=0.5"] if seed and stage == "extract" else []
@@ -94,50 +120,61 @@ def kill_and_run_again(stage: str, n: int, studies: tuple[Path, Path], cwd: Path
     for output in OUTPUTS[stage]:
         assert state(cwd, output) in (state(old, output), state(new, output)), f"{output}, {n}"
     assert not killed_before(None, work)
-    whole = digest(cwd, "data", "results", "report")
-    assert whole == digest(new, "data", "results", "report"), n
+    assert digest(cwd, *TOPS) == digest(new, *TOPS), n
     assert not list(cwd.glob(".scratch/*/*")), n
     return killed
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", OUTPUTS)
-def test_killed_before_every_file_operation(stage, studies, tmp_path):
-    for n in count(1):
+def test_killed_before_its_file_operations(stage, studies, tmp_path):
+    cwd = before(stage, studies, tmp_path / "counted")
+    total = changes(lambda: here(cwd, stage, *arguments(stage, 0)), cwd)
+    assert total > 10
+    for n in (tried := evenly(total, MOST)):
         cwd = before(stage, studies, tmp_path / str(n))
-        killed = kill_and_run_again(stage, n, studies, cwd)
+        # Threads that write at once make a few folders more or fewer each time: the last may not be there.
+        assert kill_and_run_again(stage, n, studies, cwd) or n > 0.9 * total
         shutil.rmtree(cwd)
-        if not killed:
-            break
     tally(
-        f"kill -9 before each file operation of {stage}", {"whole, and the same bytes when run again": n - 1}
+        f"kill -9 before a file operation of {stage}",
+        {f"of {total:,} whole, and the same bytes when run again": len(tried)},
     )
-    assert n > 10
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["extract", "train"])
-def test_killed_with_scratch_on_another_disk(stage, studies, tmp_path):
-    shared = Path("/dev/shm")
+@pytest.mark.parametrize("stage", ELSEWHERE)
+def test_killed_with_a_part_on_another_disk(stage, studies, tmp_path):
+    shared, folder = Path("/dev/shm"), ELSEWHERE[stage]
     if not os.access(shared, os.W_OK) or shared.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("no second file system to write to here")
-    for n in count(1):
-        cwd = before(stage, studies, tmp_path / str(n))
+
+    def begin(name: str, elsewhere: str) -> Path:
+        cwd = before(stage, studies, tmp_path / name)
+        (cwd / folder).mkdir(exist_ok=True)
+        shutil.move(cwd / folder, Path(elsewhere, "moved"))
+        (cwd / folder).symlink_to(Path(elsewhere, "moved"))
+        return cwd
+
+    def work(cwd: Path) -> Callable[[], None]:
+        return lambda: here(cwd, stage, *arguments(stage, 0))
+
+    with tempfile.TemporaryDirectory(dir=shared) as elsewhere:
+        cwd = begin("counted", elsewhere)
+        total = changes(work(cwd), cwd, Path(elsewhere))
+    for n in (tried := evenly(total, MOST)):
         with tempfile.TemporaryDirectory(dir=shared) as elsewhere:
-            (cwd / ".scratch").mkdir(exist_ok=True)
-            shutil.rmtree(cwd / ".scratch")
-            (cwd / ".scratch").symlink_to(elsewhere)
-            work = lambda cwd=cwd: here(cwd, stage, *arguments(stage, 0))  # noqa: E731
-            killed = killed_before(n, work, cwd, Path(elsewhere))
-            assert not killed_before(None, work)
-            for output in OUTPUTS[stage]:
-                assert state(cwd, output) == state(studies[1], output), f"{output}, {n}"
+            cwd = begin(str(n), elsewhere)
+            assert killed_before(n, work(cwd), cwd, Path(elsewhere)) or n > 0.9 * total
+            assert not killed_before(None, work(cwd))
+            assert digest(cwd, *TOPS) == digest(studies[1], *TOPS), n
             assert not list(cwd.glob(".scratch/*/*"))
-            assert not list(cwd.glob("data/**/*.partial"))
+            assert not [path for top in TOPS for path in (cwd / top).rglob("*.partial")]
         shutil.rmtree(cwd)
-        if not killed:
-            break
-    tally(f"the same, scratch on another disk: {stage}", {"the same bytes when run again": n - 1})
+    tally(
+        f"the same, {folder.removeprefix('.')} on another disk: {stage}",
+        {f"of {total:,} the same bytes when run again": len(tried)},
+    )
 
 
 @pytest.mark.parametrize("stage", OUTPUTS)

@@ -78,7 +78,7 @@ def test_queued_experiments_run_everything_downstream(birds):
     call(birds, "git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "Study birds")
     call(birds, "dvc", "exp", "run", "--queue", "-S", "conf/sae/topk.yaml:k=2,6")
     call(birds, "dvc", "exp", "run", "--run-all")
-    words = ("dvc", "exp", "show", "--only-changed", "--drop", ".*[./]|Created|State|Executor")
+    words = ("dvc", "exp", "show", "--only-changed", "--drop", ".*[./]|Created|State|Executor|conf")
     lines = call(birds, *words).splitlines()
     tried = [line.split() for line in lines if "[" in line]
     assert sorted(line[-1] for line in tried) == ["2", "6"]  # the last column is k

@@ -7,11 +7,17 @@ import pytest
 import yaml
 
 from pipeline.cell import check_sae
+from pipeline.keys import NAMED
 from pipeline.parts import PACKAGES, build, check_part
 from saev.errors import SaevError
 
 CONF = Path(__file__).parents[2] / "conf"
-NEEDED = {"data": {"split": "train", "n": 2}, "backbone": {"model": "test_vit"}, "sae": {"d_sae": 8}}
+NEEDED = {
+    "data": {"split": "train", "n": 2},
+    "backbone": {"model": "test_vit"},
+    "sae": {"d_sae": 8},
+    "task": {},
+}
 
 
 FILES = [file for group in PACKAGES for file in sorted((CONF / group).glob("*.yaml"))]
@@ -21,7 +27,8 @@ FILES = [file for group in PACKAGES for file in sorted((CONF / group).glob("*.ya
 def test_every_part_of_the_configuration_is_one(file):
     options = yaml.safe_load(file.read_text())
     splits = options.pop("splits", {"": {}})
-    options.pop("name")
+    assert ("name" in options) == (file.parent.name in NAMED)
+    options.pop("name", None)
     for split in splits.values():
         check_part(file.parent.name, options | split, "here")
 
@@ -55,6 +62,9 @@ def test_every_part_of_the_configuration_is_one(file):
         "saev.data..Mosaic",
         "saev.data.nope.Mosaic",
         "saev.sae.nope",
+        "saev.tasks.Task",
+        "saev.tasks.Asking",
+        "saev.tasks.train_task",
         "",
         None,
         3,
@@ -70,6 +80,7 @@ def test_nothing_else_can_be_named(group, target):
 @pytest.mark.parametrize("group", PACKAGES)
 def test_a_part_of_another_group_is_none(group):
     others = {"data": "saev.data.Mosaic", "backbone": "saev.backbones.timm_vit", "sae": "saev.sae.TopK"}
+    others["task"] = "saev.tasks.TaskOptions"
     for other in others.keys() - {group}:
         with pytest.raises(SaevError, match=rf"^{group}\._target_ must be"):
             check_part(group, {"_target_": others[other], **NEEDED[other]}, group)

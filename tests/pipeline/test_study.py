@@ -10,6 +10,7 @@ from saev.data import Mosaic
 from tests.pipeline.study import (
     CELL,
     LAYER,
+    OF_ALL,
     QUICK,
     STAGES,
     STORE,
@@ -22,16 +23,17 @@ from tests.pipeline.study import (
     write_grid,
 )
 
-PROBED = ("metrics", "described", "classes", "concepts", "floors", "latents")
+PROBED = ("metrics", "described", "classes", "concepts", "floors", "latents", "sparse")
 
 
 def study(cwd: Path) -> Path:
+    write_grid(cwd)
     for stage, overrides in STAGES.items():
         said = succeed(cwd, stage, *overrides)
         # One closing line, or one per split; nothing else where nobody watches.
         assert all(line.startswith(f"{stage}: ") for line in said.splitlines()), said
-    write_grid(cwd)
-    succeed(cwd, "report")
+    for stage in OF_ALL:
+        succeed(cwd, stage)
     return cwd
 
 
@@ -48,13 +50,14 @@ def test_leaves_exactly_the_promised_files(finished):
     files = {
         p.relative_to(finished).as_posix()
         for p in finished.rglob("*")
-        if p.is_file() and "data/acts" not in p.as_posix() and p.parts[-2] not in ("conf",)
+        if p.is_file() and "data/acts" not in p.as_posix() and "conf" not in p.parts
     }
-    pictures = {f for f in files if f.endswith(".png")}
-    assert files - pictures - {f for f in files if f.startswith("report/")} == {
+    pictures = {f for f in files if f.endswith((".png", ".svg"))}
+    assert files - pictures - {f for f in files if f.startswith(("report/", "atlas/"))} == {
         *(f"results/extract/{STORE}/{name}.json" for name in ("metrics", "classes")),
         f"results/head/{STORE}/metrics.json",
         *(f"data/head/{STORE}/{name}" for name in ("head.safetensors", "config.json")),
+        *(f"data/head/{STORE}/concepts/{name}" for name in ("head.safetensors", "config.json")),
         *(f"data/sae/{CELL}/{name}" for name in ("sae.safetensors", "config.json")),
         f"data/floors/{CELL}/floors.json",
         *(
@@ -62,7 +65,16 @@ def test_leaves_exactly_the_promised_files(finished):
             for floor in ("frozen-decoder", "seed-1", "random")
             for name in ("sae.safetensors", "config.json")
         ),
-        *(f"data/codes/{CELL}/{split}.safetensors" for split in ("train", "val")),
+        *(f"data/codes/{CELL}/{name}.safetensors" for name in ("train", "val", "latents")),
+        f"data/matches/{CELL}/matches.safetensors",
+        "results/compare/compare.json",
+        f"results/contrast/{CELL}/metrics.json",
+        *(f"data/contrast/{CELL}/{name}" for name in ("latents.csv", "latents.parquet", "codes.h5ad")),
+        *(f"results/causes/{CELL}/{name}.json" for name in ("causes", "agreement")),
+        *(f"results/counterfactual/{CELL}/{name}.json" for name in ("metrics", "counterfactual")),
+        f"results/hypotheses/{CELL}/evidence.json",
+        *(f"results/verdicts/{name}.json" for name in ("metrics", "verdicts")),
+        "results/ledger.jsonl",
         f"results/train/{CELL}/curve.json",
         *(f"results/evaluate/{CELL}/{name}.json" for name in ("metrics", "density")),
         *(f"results/probe/{CELL}/{name}.json" for name in PROBED),
@@ -71,7 +83,8 @@ def test_leaves_exactly_the_promised_files(finished):
     }
     assert f"results/intervene/{CELL}/maps-1.png" in pictures and "report/index.html" in files
     assert {
-        f"results/probe/{CELL}/{name}.png" for name in ("f1", "concepts", "exemplars-1", "exemplars-2")
+        f"results/probe/{CELL}/{name}"
+        for name in ("f1.svg", "concepts.svg", "exemplars-1.png", "exemplars-2.png")
     } <= pictures
 
 
@@ -93,12 +106,13 @@ def test_stages_agree_with_each_other(finished):
     assert row["nmse"] == pytest.approx(scores["val"]["nmse"], abs=1e-4)
     assert row["f1"] == pytest.approx(scores_of["f1"], abs=1e-3)
     page = (finished / "report/index.html").read_text()
-    for image in finished.glob("report/**/*.png"):
+    for image in finished.glob("report/**/*.*g"):
         assert image.relative_to(finished / "report").as_posix() in page
 
 
 def test_a_second_study_gives_the_same_bytes(finished, tmp_path):
-    assert digest(study(tmp_path), ".") == digest(finished, ".")
+    """All of it in one process, where the first had one for every stage."""
+    assert digest(finish(tmp_path), ".") == digest(finished, ".")
 
 
 def test_an_sae_that_waited_has_the_bytes_of_one_trained_alone(finished, tmp_path):
@@ -132,18 +146,20 @@ def test_a_study_trains_on_one_stream_what_is_still_to_be_trained(finished, tmp_
 
 def test_a_baseline_goes_through_every_stage(finished, tmp_path):
     cwd = beginnings(finished, tmp_path / "cwd")
+    write_grid(cwd, saes=["pca"])
     for stage in list(STAGES)[2:]:
         overrides = [o for o in STAGES[stage] if not o.startswith(("sae.", "trainer.", "floors="))]
         here(cwd, stage, *overrides, "sae=pca", "sae.d_sae=32")
     cell = "mosaic-timm-L4-pca"
     assert read(cwd / f"results/evaluate/{cell}/metrics.json")["val"]["nmse"] < 1
     assert read(cwd / f"results/train/{cell}/curve.json") == []
-    write_grid(cwd, saes=["pca"])
-    here(cwd, "report")
+    for stage in OF_ALL:
+        here(cwd, stage)
 
 
 @pytest.mark.parametrize("kind", ["cls", "meanpool"])
 def test_an_sae_of_another_kind_of_token_goes_through_every_stage(tmp_path, kind):
+    write_grid(tmp_path, saes=[kind])
     here(tmp_path, "extract", *STAGES["extract"], "extract.tokens=[cls,patch,meanpool]")
     own = [f"+sae.tokens=[{kind}]", f"sae.name={kind}"]
     here(tmp_path, "head", *TINY)
@@ -159,8 +175,8 @@ def test_an_sae_of_another_kind_of_token_goes_through_every_stage(tmp_path, kind
         assert scores["fidelity"] is None and "mean patch tokens" in outcome["reason"]
     else:
         assert scores["fidelity"] is not None and outcome["points"]
-    write_grid(tmp_path, saes=[kind])
-    here(tmp_path, "report")
+    for stage in OF_ALL:
+        here(tmp_path, stage)
 
 
 def test_no_stage_opens_the_sealed_split(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.fuzz import BASES
-from tests.pipeline.study import STAGES, command, digest, environment, write_grid
+from tests.pipeline.study import OF_ALL, STAGES, command, digest, environment, write_grid
 from tests.tally import tally
 
 MATPLOTLIBRC = """
@@ -30,7 +30,7 @@ def study(cwd: Path, umask: int = 0o022, **surroundings: str) -> dict[str, str]:
     """Run all stages with these environment variables, and return the hash of every file."""
     cwd.mkdir(parents=True)
     write_grid(cwd)
-    for stage in (*STAGES, "report"):
+    for stage in (*STAGES, *OF_ALL):
         result = subprocess.run(
             command(stage, *BASES[stage]),
             cwd=cwd,
@@ -40,7 +40,7 @@ def study(cwd: Path, umask: int = 0o022, **surroundings: str) -> dict[str, str]:
             text=True,
         )
         assert result.returncode == 0, result.stderr
-    return digest(cwd, "data", "results", "report")
+    return digest(cwd, "data", "results", "report", "atlas")
 
 
 @pytest.mark.slow
