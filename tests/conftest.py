@@ -1,7 +1,9 @@
 """Small real things that many tests share: ViTs with random weights, recorded stores, and tasks."""
 
+import random
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 from jaxtyping import install_import_hook
@@ -20,6 +22,11 @@ from saev.data import Mosaic
 from saev.machine import Machine
 from saev.tasks import Task, TaskOptions, train_task
 from tests.activations.examples import CPU, tiny
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What a test draws is the same at every run and on every worker, whatever ran before it."""
+    random.seed(0), np.random.seed(0), torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

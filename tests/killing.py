@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,33 @@ def killed_before(n: int | None, work: Callable[[], object], *roots: Path) -> bo
     Returns:
         Whether it was killed; else it must have ended well, having made fewer changes.
     """
+    code = _ended(work, None if n is None else _Killer(n, roots))
+    assert code in (0, -signal.SIGKILL), f"the child ended with {code}"
+    return code != 0
+
+
+def changes(work: Callable[[], object], *roots: Path) -> int:
+    """How many changes below the roots the work makes, in a child."""
+    with tempfile.TemporaryFile() as file:
+        killer = _Killer(0, roots)
+
+        def counted() -> None:
+            work()
+            os.write(file.fileno(), str(-killer.left).encode())
+
+        assert _ended(counted, killer) == 0
+        file.seek(0)
+        return int(file.read())
+
+
+def evenly(total: int, most: int) -> list[int]:
+    """At most so many of 1 to `total`, the first and the last among them."""
+    step = max(1, (total - 1) / max(1, most - 1))
+    return sorted({1 + round(i * step) for i in range(min(total, most))})
+
+
+def _ended(work: Callable[[], object], hook: Callable[[str, tuple], None] | None) -> int:
+    """The exit code of a child that does the work, watched by the hook."""
     child = os.fork()
     if child == 0:
         code = 70
@@ -24,8 +52,8 @@ def killed_before(n: int | None, work: Callable[[], object], *roots: Path) -> bo
             log = os.open(os.devnull, os.O_WRONLY)
             os.dup2(log, 1)
             os.dup2(log, 2)
-            if n is not None:
-                sys.addaudithook(_Killer(n, roots))
+            if hook is not None:
+                sys.addaudithook(hook)
             work()
             code = 0
         except SystemExit as error:
@@ -33,9 +61,7 @@ def killed_before(n: int | None, work: Callable[[], object], *roots: Path) -> bo
         finally:
             os._exit(code)
     _, status = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(status)
-    assert code in (0, -signal.SIGKILL), f"the child ended with {code}"
-    return code != 0
+    return os.waitstatus_to_exitcode(status)
 
 
 class _Killer:

@@ -7,8 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
+from saev.intervention import SELECTORS
+from saev.intervention.edits import EDITS
+from saev.intervention.places import PLACES
 from saev.sae import SAE, BatchTopK, formats, load_sae, save_sae
+from tests.app.examples import bench_of
 
 DOCS = Path(__file__).parents[1] / "docs"
 STORE = "data/acts/mosaic-dinov2_packaged/val"
@@ -38,6 +43,18 @@ def test_store_examples(library, stores):
         # The normalised activations have mean 0 and mean norm sqrt(d) over the store; 32 of 40 come close.
         assert np.linalg.norm(names["x"], axis=-1).mean() == pytest.approx(24**0.5, rel=0.05)
         assert names["labels"].shape == (32, 16)
+
+
+def test_the_notebook_lines_of_the_readme(stores, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sae = SAE(BatchTopK(d_sae=48, k=4), torch.zeros(24), 1.0)
+    save_sae(sae, "data/sae/mosaic-dinov2_packaged-L10-topk")
+    (code,) = examples("../README.md")
+    assert STORE in code and "tokens(10)" in code
+    names: dict = {}
+    exec(code.replace(STORE, str(stores["val"].path)).replace("tokens(10)", "tokens(1)"), names)
+    assert names["x"].shape == names["x_hat"].shape == (8 * 16, 24)
+    torch.testing.assert_close(names["f"], sae.encode(names["x"]))
 
 
 def test_formats_examples(tmp_path, monkeypatch):
@@ -146,7 +163,7 @@ def test_the_performance_page_quotes_the_committed_benchmarks():
     page = (DOCS / "performance.md").read_text()
     found = {
         name: json.loads((DOCS.parent / f"benchmarks/results/{name}.json").read_text())
-        for name in ("stages", "certified", "extraction", "codes", "probing")
+        for name in ("stages", "certified", "extraction", "codes", "probing", "profiles", "interventions")
     }
     stages = dict(found["stages"]["stages"])
     total = stages.pop("total")["seconds"]
@@ -164,6 +181,15 @@ def test_the_performance_page_quotes_the_committed_benchmarks():
     assert f"{codes['tokens']:,} tokens (TopK, k 32, {codes['latents']:,} latents" in page
     for part in found["probing"]["results"].values():
         assert all(f"{value} {'GB' if key == 'peak_gb' else 's'}" in page for key, value in part.items())
+    for tokens, part in found["profiles"]["results"].items():
+        row = f"| {tokens} | {part['update_s']} | {part['compute_s']} | {part['peak_gb']} |"
+        assert row in page
+    edits, words = found["interventions"], " ".join(page.split())
+    ours, naive = (edits[name]["cpu_seconds"] for name in ("ours", "naive"))
+    by_cpu, by_clock = (edits["naive_over_ours"][key] for key in ("cpu_seconds", "seconds"))
+    assert f"{ours} CPU seconds against {naive}, {by_cpu} times less ({by_clock} by the clock" in words
+    assert f"{edits['edits']} edits and controls" in words and f"all of {edits['units']:,} units" in words
+    assert edits["machine"].startswith("shared") and edits["counted_otherwise"] == 0
     assert f"at {codes['written_per_s']:,} tokens/s, {codes['share']:.2f} of the" in page
 
 
@@ -171,3 +197,23 @@ def test_the_table_of_reliability_is_what_the_tests_found():
     from tests.tally import PAGE, table
 
     assert table() in PAGE.read_text()
+
+
+def test_laboratory_example(stores, tiny_vit, task):
+    names: dict = {"bench": bench_of(stores, tiny_vit, task)}
+    (code,) = examples("laboratory.md")
+    exec(code, names)
+    assert names["found"].arms == ("edit", "random latent", "random direction")
+    assert names["found"].logits_auc.shape == (3, 16, 16) and names["rows"][0]["code"] > 0
+
+
+def test_the_prediction_on_the_page_is_the_one_of_the_study():
+    (shown,) = re.findall(r"```yaml\n(.*?)```", (DOCS / "interventions.md").read_text(), re.S)
+    file = DOCS.parent / "conf/hypothesis/stripes-unseen.yaml"
+    assert yaml.safe_load(shown) == yaml.safe_load(file.read_text())
+
+
+@pytest.mark.parametrize(("key", "table"), [("edit", EDITS), ("place", PLACES), ("selector", SELECTORS)])
+def test_the_page_of_edits_names_every_kind(key, table):
+    (row,) = re.findall(rf"^\| `{key}` \|(.*)\|$", (DOCS / "interventions.md").read_text(), re.M)
+    assert set(re.findall(r"`([^`/]+)`", row)) == set(table)

@@ -20,7 +20,11 @@ ORDER = [
     "evaluation",
     "probing",
     "intervention",
+    "hypotheses",
     "report",
+    "atlas",
+    "study",
+    "app",
 ]
 MODULES = sorted((ROOT / "saev").rglob("*.py"))
 
@@ -86,9 +90,17 @@ def test_no_module_hides_a_name_that_others_mean():
 
 
 def test_import_is_light():
-    code = "import sys, time; t = time.perf_counter(); import saev, saev.machine; "
-    code += "print(time.perf_counter() - t, 'torch' in sys.modules)"
+    code = "import sys, time; t = time.process_time(); import saev, saev.machine; "
+    code += "print(time.process_time() - t, 'torch' in sys.modules)"
     elapsed, torch_loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert float(elapsed) < 0.3 and torch_loaded == "False"
+
+
+def test_a_stage_waits_only_for_the_libraries_that_it_uses():
+    """Each of these is a second or two, in each of the study's processes."""
+    faces = ("features", "probing", "evaluation", "tasks", "training", "intervention", "report")
+    code = f"import sys, {', '.join(f'saev.{face}' for face in faces)}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not {"sklearn", "pandas", "lightning", "timm", "torchvision"} & set(loaded.split())
