@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.facts.closure import Closure
 from pipeline.facts.configuration import CONF, compose, read, strings, targets
 from pipeline.facts.graph import Code
-from pipeline.facts.inputs import state
+from pipeline.facts.inputs import contents, state
 from saev.errors import SaevError
 
 HOME = Path(__file__).parents[2]
@@ -41,7 +41,8 @@ def collect(grid: dict[str, list[str]], home: Path = HOME) -> dict[str, dict]:
         groups = [group for entry in defaults if isinstance(entry, dict) for group in entry if group in grid]
         found[stage] = cells(stage, groups, {})
     files = {"images": "data", "weights": "backbone", "pretrained": "sae"}
-    return {"code": found} | {fact: inputs(group, grid) for fact, group in files.items()}
+    told = {"notes": contents(str(read(CONF / "atlas.yaml").get("notes")))}
+    return {"code": found} | {fact: inputs(group, grid) for fact, group in files.items()} | told
 
 
 def stages(code: Code) -> list[str]:

@@ -248,6 +248,19 @@ def test_changed_images_are_a_changed_fact_of_their_data_set_alone(tree):
     assert after["code"] == before["code"] and after["weights"] == before["weights"]
 
 
+def test_a_note_is_a_changed_fact_whenever_it_was_written(tree):
+    before = facts()
+    Path("notes").mkdir()
+    note = Path("notes/mosaic-dinov2_packaged-L10-topk.yaml")
+    note.write_text("3: stripes")
+    after = facts()
+    assert after["notes"] != before["notes"] and after == before | {"notes": after["notes"]}
+    os.utime(note, ns=(0, 0))
+    assert facts() == after
+    note.write_text("3: strings")
+    assert facts()["notes"] not in (before["notes"], after["notes"])
+
+
 def command(*arguments: str) -> subprocess.CompletedProcess:
     return run(Path.cwd(), "facts", *arguments)
 
