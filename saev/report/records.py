@@ -1,6 +1,19 @@
 """The records that a study leaves under results/: what the page says stands in them."""
 
-from saev.report.shapes import COUNT, FLAG, NUMBER, NUMBERS, POSITIVE, SHARE, TEXT, VALUE, Maybe
+from saev.report.shapes import (
+    COUNT,
+    FLAG,
+    NUMBER,
+    NUMBERS,
+    POSITIVE,
+    SHARE,
+    TEXT,
+    TWO,
+    TWO_COUNTS,
+    VALUE,
+    Maybe,
+    Unless,
+)
 
 _SPLIT = {
     "images": COUNT,
@@ -130,13 +143,12 @@ SHAPES: dict[tuple[str, str], object] = {
         | {key: Maybe(NUMBER) for key in ("nearest", "cosine", "together", "jaccard", "stability")}
     ],
     ("compare", "compare.json"): {"compared": [_COMPARED]},
-    ("contrast", "metrics.json"): {
-        "reason": Maybe(TEXT),
-        **{key: Maybe(TEXT) for key in ("by", "strata", "split")},
-        **{key: Maybe([VALUE]) for key in ("groups", "images", "clusters")},
-        **{key: Maybe(COUNT) for key in ("left_out", "tested", "claimed", "best")},
-        "largest": [{"latent": COUNT, **_EFFECT}],
-    },
+    ("contrast", "metrics.json"): Unless(
+        {"by": TEXT, "split": TEXT, "strata": Maybe(TEXT)}
+        | {"groups": TWO, "images": TWO_COUNTS, "clusters": TWO_COUNTS}
+        | {key: COUNT for key in ("left_out", "tested", "claimed", "best")}
+        | {"largest": [{"latent": COUNT, **_EFFECT}]}
+    ),
     ("causes", "causes.json"): {
         "reason": Maybe(TEXT),
         **{key: Maybe(NUMBER) for key in ("agreement", "by_effect", "by_firing", "by_random")},

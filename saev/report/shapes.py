@@ -18,6 +18,18 @@ class Maybe(NamedTuple):
     shape: object
 
 
+class Unless(NamedTuple):
+    """A record that either gives a `reason` why it holds nothing, or holds all of `record`."""
+
+    record: dict
+
+    def of(self, value: object) -> dict:
+        """The shape that this value must have."""
+        excused = isinstance(value, dict) and value.get("reason") is not None
+        record = {key: Maybe(inner) for key, inner in self.record.items()} if excused else self.record
+        return {"reason": Maybe(TEXT), **record}
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -29,6 +41,10 @@ def _are_numbers(text: str) -> bool:
         return False
 
 
+def _are_two(value: object, kind: Kind) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(kind.holds, value))
+
+
 NUMBER = Kind("a number", _is_number)
 POSITIVE = Kind("a number >= 0", lambda value: _is_number(value) and value >= 0)
 COUNT = Kind("a whole number >= 0", lambda value: _is_number(value) and value >= 0 and value == int(value))
@@ -36,6 +52,8 @@ SHARE = Kind("a share in [0, 1]", lambda value: _is_number(value) and -1e-9 <= v
 TEXT = Kind("a text", lambda value: isinstance(value, str))
 VALUE = Kind("a text or a number", lambda value: isinstance(value, str) or _is_number(value))
 NUMBERS = Kind("numbers, with spaces between", lambda value: isinstance(value, str) and _are_numbers(value))
+TWO = Kind("two texts or numbers", lambda value: _are_two(value, VALUE))
+TWO_COUNTS = Kind("two whole numbers >= 0", lambda value: _are_two(value, COUNT))
 FLAG = Kind("true or false", lambda value: isinstance(value, bool))
 
 
@@ -44,6 +62,8 @@ def mismatch(value: object, shape: object, where: str = "") -> str | None:
     match shape:
         case Maybe(inner):
             return None if value is None else mismatch(value, inner, where)
+        case Unless():
+            return mismatch(value, shape.of(value), where)
         case Kind(words, holds):
             return None if holds(value) else f"{where or 'it'} must be {words}, got {_brief(value)}"
         case [inner]:
@@ -67,6 +87,8 @@ def filled(value, shape: object):
     match shape:
         case Maybe(inner):
             return None if value is None else filled(value, inner)
+        case Unless():
+            return filled(value, shape.of(value))
         case [inner]:
             return [filled(item, inner) for item in value]
         case dict():

@@ -79,6 +79,13 @@ def test_a_missing_or_damaged_file_is_named_in_one_line(study, file, damage):
             "[0].latent must be a whole number >= 0, got 2.5",
         ),
         ("intervene/outcome", lambda r: r.update(points={}), "points must be a list, got {}"),
+        (
+            "contrast/metrics",
+            lambda r: r.update(images=None),
+            "images must be two whole numbers >= 0, got None",
+        ),
+        ("contrast/metrics", lambda r: r.update(groups=["f"]), "groups must be two texts or numbers"),
+        ("contrast/metrics", lambda r: r.update(reason=3), "reason must be a text, got 3"),
         ("train/curve", lambda r: r[0].update(mse="x" * 99), "[0].mse must be a number >= 0, got 'xxx"),
     ],
 )
@@ -101,6 +108,12 @@ def test_null_and_absent_are_the_same(tmp_path):
     write(tmp_path, "head", "x", "metrics.json", {"readout": None, "reason": "no labels"})
     record = Results(tmp_path).read("head", "x", "metrics.json")
     assert record["miou"] is None and record["units"] is None and record["reason"] == "no labels"
+
+
+def test_what_tells_why_it_holds_nothing_may_hold_nothing(tmp_path):
+    write(tmp_path, "contrast", "x", "metrics.json", {"reason": "no table", "largest": []})
+    record = Results(tmp_path).read("contrast", "x", "metrics.json")
+    assert record["groups"] is None and record["reason"] == "no table"
 
 
 def test_shapes_are_of_the_keys_that_are_named_and_leave_others_alone():
