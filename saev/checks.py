@@ -5,28 +5,36 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import NoneType, SimpleNamespace, UnionType
-from typing import Annotated, ClassVar, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from saev.errors import SaevError
 
 
-class Bound(NamedTuple):
-    """low <= value <= high, or low < value if `open`; a string names an earlier field, for its value."""
+class Range(NamedTuple):
+    """low <= value <= high, or low < value if `open`."""
 
-    low: float | str = -math.inf
-    high: float | str = math.inf
+    low: float = -math.inf
+    high: float = math.inf
     open: bool = False
-
-    def of(self, options: object) -> "Bound":
-        """With the fields' values in the place of their names."""
-        low, high = (getattr(options, end) if isinstance(end, str) else end for end in (self.low, self.high))
-        return Bound(low, high, self.open)
 
     def holds(self, value: float) -> bool:
         """Whether a finite number is within."""
         return (
             self.low <= value <= self.high and abs(value) < math.inf and not (self.open and value == self.low)
         )
+
+
+class Bound(NamedTuple):
+    """A `Range`, of which an end may be the name of an earlier field, for its value."""
+
+    low: float | str = -math.inf
+    high: float | str = math.inf
+    open: bool = False
+
+    def of(self, options: object) -> Range:
+        """With the fields' values in the place of their names."""
+        low, high = (getattr(options, end) if isinstance(end, str) else end for end in (self.low, self.high))
+        return Range(low, high, self.open)
 
 
 def at_least(low: float | str) -> Bound:
@@ -91,14 +99,14 @@ class Options:
 
 def check_int(name: str, value: object, *, low: int, high: int | None = None) -> None:
     """Raise SaevError unless `value` is an int with low <= value (<= high)."""
-    _check(name, value, _number(int, Bound(low, math.inf if high is None else high)))
+    _check(name, value, _number(int, Range(low, math.inf if high is None else high)))
 
 
 def check_number(
     name: str, value: object, *, low: float, high: float = math.inf, above: bool = False
 ) -> None:
     """Raise SaevError unless `value` is a finite number, low <= value <= high (low < value if `above`)."""
-    _check(name, value, _number(float, Bound(low, high, above)))
+    _check(name, value, _number(float, Range(low, high, above)))
 
 
 def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
@@ -106,7 +114,7 @@ def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
     _check(name, value, _choice(choices))
 
 
-def check_seed(value: object) -> int:
+def check_seed(value: Any) -> int:
     """The seed, if it is one that torch, numpy and sklearn all take: an integer in [0, 2^32 - 1]."""
     check_int("seed", value, low=0, high=2**32 - 1)
     return value
@@ -114,8 +122,8 @@ def check_seed(value: object) -> int:
 
 def check_name(name: str, value: object) -> None:
     """Raise SaevError unless `value` can be a part of the name of a file: no more than one folder deep."""
-    good = isinstance(value, str) and value.strip(".") and len(value) <= 100 and value.isprintable()
-    if not good or "/" in value or "\\" in value:
+    text = value if isinstance(value, str) else ""
+    if not text.strip(".") or len(text) > 100 or not text.isprintable() or "/" in text or "\\" in text:
         raise SaevError(f"{name} must be a name, 1 to 100 characters without a slash, got {shown(value)}")
 
 
@@ -137,7 +145,7 @@ def check_keys(section: str, options: object, known: Mapping[str, bool]) -> None
         raise SaevError(f"{section}.{missing[0]} is missing")
 
 
-def check_arguments(section: str, call: Callable, options: object, *, whole: bool = True) -> None:
+def check_arguments(section: str, call: Callable, options: Any, *, whole: bool = True) -> None:
     """Raise SaevError unless `options` can be the arguments of `call`, in name and by its annotations; all of
     them, unless others come from elsewhere (not `whole`)."""
     parameters = inspect.signature(call).parameters
@@ -189,7 +197,7 @@ def _rule(hint: object, options: object) -> _Rule:
     if origin is Annotated:
         return _number(args[0], args[1].of(options))
     if hint in (int, float):
-        return _number(hint, Bound())
+        return _number(hint, Range())
     if origin is Literal:
         return _choice(args)
     if hint is bool:
@@ -226,7 +234,7 @@ def shown(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
-def _number(kind: type, bound: Bound) -> _Rule:
+def _number(kind: type, bound: Range) -> _Rule:
     """An int, or an int or float, within the bound."""
     kinds, noun = ((int,), "an integer") if kind is int else ((int, float), "a number")
     low = "" if bound.low == -math.inf else f" {'>' if bound.open else '>='} {bound.low}"
