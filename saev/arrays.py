@@ -37,7 +37,7 @@ def save_arrays(arrays: Mapping[str, np.ndarray], facts: dict, file: Path) -> No
     with open(file, "wb") as out:
         out.write(len(text).to_bytes(8, "little") + text)
         for _, array in ordered:
-            out.write(np.ascontiguousarray(array))
+            out.write(np.ascontiguousarray(array).data)
 
 
 def load_arrays(

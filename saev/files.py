@@ -5,8 +5,9 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from saev.errors import SaevError, first_line
 
@@ -28,11 +29,20 @@ def digest(facts: object, arrays: "Mapping[str, np.ndarray]") -> str:
     sha = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
         sha.update(f"\n{name} {array.dtype} {array.shape}\n".encode())
-        sha.update(array.reshape(-1).view("u1"))  # a view: of a file on disk no more is read than is hashed
+        # A view: of a file on disk no more is read than is hashed.
+        sha.update(array.reshape(-1).view("u1").data)
     return sha.hexdigest()
 
 
-def read_json(path: str | Path, stage: str = "stage that writes it") -> dict | list | None:
+def package_folder(name: str) -> Path:
+    """Where an installed package lies, not imported. Raises ModuleNotFoundError if it is not there."""
+    spec = find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    return Path(spec.submodule_search_locations[0])
+
+
+def read_json(path: str | Path, stage: str = "stage that writes it") -> Any:
     """What a stage wrote. Raises SaevError, naming the `stage` to run, if it is missing or damaged."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse)

@@ -48,9 +48,9 @@ def _stripes(x: Picture, rng: np.random.Generator) -> Picture:
 
 def _dots(x: Picture, rng: np.random.Generator) -> Picture:
     pitch = _length(x, 16)
-    from_row, from_column = (index % pitch - pitch // 2 for index in np.indices(x.shape[:2]))
-    inside = 16 * (from_row**2 + from_column**2) < pitch**2
-    return np.where(inside[..., None], np.uint8([30, 30, 200]), x)
+    from_centre = np.indices(x.shape[:2]) % pitch - pitch // 2
+    inside = 16 * (from_centre**2).sum(0) < pitch**2
+    return np.where(inside[..., None], np.array([30, 30, 200], np.uint8), x)
 
 
 def _text(x: Picture, rng: np.random.Generator) -> Picture:

@@ -2,7 +2,7 @@
 
 import numpy as np
 from PIL import Image
-from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 WHITE = (255, 255, 255, 255)
 
@@ -32,7 +32,7 @@ def _deep_grey(file: Image.Image) -> np.ndarray:
 
     Pillow's own conversion cuts off at 255.
     """
-    tags = file.tag_v2 if file.format == "TIFF" else {}
+    tags = file.tag_v2 if isinstance(file, TiffImageFile) else {}
     top = 2 ** tags.get(BITSPERSAMPLE, (16,))[0] - 1  # 12 bits of a TIFF come in 16
     deep = np.asarray(file).astype(np.uint32)
     grey = ((deep * 255 + top // 2) // top).astype(np.uint8)

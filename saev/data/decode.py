@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from saev.data.colours import to_rgb
 from saev.data.sample import IGNORE
@@ -94,7 +95,7 @@ def _decode_upright(source: str | Path | bytes, name: object) -> tuple[np.ndarra
     """Upright pixels, and the EXIF orientation in which they were stored."""
     with _opened(source, name, "an image") as file:
         # Pillow itself turns a TIFF, and forgets that it did, as it loads the pixels.
-        turned = file.tag_v2.get(ExifTags.Base.Orientation) if file.format == "TIFF" else None
+        turned = file.tag_v2.get(ExifTags.Base.Orientation) if isinstance(file, TiffImageFile) else None
         file.load()
         orientation = _orientation(file)
         pixels = np.ascontiguousarray(UPRIGHT[orientation](to_rgb(file)))

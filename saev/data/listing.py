@@ -42,7 +42,7 @@ def files_below(top: Path) -> Iterator[File]:
     Raises:
         SaevError: a directory cannot be listed.
     """
-    todo = [("", (_identity(os.stat(top)),))]
+    todo: list[tuple[str, tuple[tuple[int, int], ...]]] = [("", (_identity(os.stat(top)),))]
     while todo:
         folder, above = todo.pop()
         for entry in _listed(top / folder):

@@ -41,8 +41,8 @@ class Region:
 
     def picture(self, split: str, shape: tuple[int, int]) -> np.ndarray:
         """(h, w, 3) uint8: what is seen through it, over the whole scene."""
-        turned = "turn" in self.attributes
-        pixels = self.crop.cut(self.photograph, split, shape[::-1] if turned else shape)
+        (h, w), turned = shape, "turn" in self.attributes
+        pixels = self.crop.cut(self.photograph, split, (w, h) if turned else (h, w))
         pixels = np.ascontiguousarray(np.rot90(pixels) if turned else pixels)
         for number, (name, lay) in enumerate(ATTRIBUTES.items()):
             if name in self.attributes:

@@ -40,7 +40,7 @@ def number_strings(values: Iterable[str | None], names: tuple[str, ...], where: 
     index = {name: i for i, name in enumerate(names)}
     if len(index) < len(names):
         raise SaevError(f"{where} holds strings, so data.classes must have each name once, got {names}")
-    if bad := sorted(set(values) - index.keys() - {None}):
+    if bad := sorted({value for value in values if value is not None} - index.keys()):
         raise SaevError(f"{where} holds {bad[0]!r}, which is not in data.classes")
     return {None: IGNORE} | index
 
@@ -51,7 +51,7 @@ def names_of_integers(values: Callable[[], Iterable[int | None]], where: str) ->
     Raises:
         SaevError: with `where`, if they have a gap: then they count something else than these classes.
     """
-    found = set(values()) - set(UNLABELLED)
+    found = {value for value in values() if value is not None} - UNLABELLED.keys()
     if found != set(range(len(found))):
         shown = ", ".join(map(str, sorted(found)[:5])) + (", ..." if len(found) > 5 else "")
         raise SaevError(

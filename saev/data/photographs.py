@@ -1,12 +1,12 @@
 """The 16 real photographs that installed packages carry."""
 
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+
+from saev.files import package_folder
 
 # name -> (package, file); all are bundled with scikit-image and scikit-learn.
 PHOTOGRAPHS = {
@@ -67,8 +67,7 @@ def part_of(name: str, split: str) -> tuple[Image.Image, float]:
     Shrunk so that the longest crop is at most 448 px, which makes cropping quick.
     """
     package, file = PHOTOGRAPHS[name]
-    # find_spec locates the file without importing the package.
-    with Image.open(Path(find_spec(package).submodule_search_locations[0], file)) as opened:
+    with Image.open(package_folder(package) / file) as opened:
         photograph = opened.convert("RGB")
     width, height = photograph.size
     edge = round(width * TRAIN_SHARE)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from saev.data.decode import CorruptImage
 from saev.data.patch_labels import majority_labels
-from saev.data.sample import IGNORE, NO_CLUSTER, UNKNOWN, ImageDataset, Regions
+from saev.data.sample import IGNORE, NO_CLUSTER, UNKNOWN, ImageDataset, Regions, is_described
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +71,8 @@ class Preprocess:
         # One resampling out of the box, not a resized image that is then cropped: that one takes
         # 500 MB for an image of 1 x 900 px. All that is left between the two is rounding, since Pillow
         # chooses by the size of the result whether it passes over rows or over columns first.
-        resample = Image.Resampling[self.interpolation.upper()]
-        seen = Image.fromarray(image).resize(self.size[::-1], resample, box=(left, top, right, bottom))
+        resample, (height, width) = Image.Resampling[self.interpolation.upper()], self.size
+        seen = Image.fromarray(image).resize((width, height), resample, box=(left, top, right, bottom))
         return np.array(seen)
 
     def crop_labels(self, pixel_labels: np.ndarray) -> np.ndarray:
@@ -171,7 +171,6 @@ class Prepared(torch.utils.data.Dataset):
 def described_units(images: ImageDataset, grid: tuple[int, int]) -> tuple[int, int]:
     """(u, c): of how many units of each image how many concepts are told; (0, 0) of a source that tells
     none."""
-    described = getattr(images, "described", None)
-    if described is None:
+    if not is_described(images):
         return 0, 0
-    return grid[0] * grid[1] if described == "patches" else 1, len(images.concepts)
+    return grid[0] * grid[1] if images.described == "patches" else 1, len(images.concepts)

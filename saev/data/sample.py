@@ -1,6 +1,6 @@
 """What every image source provides."""
 
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, TypeGuard
 
 import numpy as np
 
@@ -66,3 +66,8 @@ class Described(ImageDataset, Protocol):
     clusters: tuple[str, ...]
     """Names of the independent things that regions are of (a patient, a site, a photograph); (): each image
     is one, and its number stands in the place of the index."""
+
+
+def is_described(images: ImageDataset) -> TypeGuard[Described]:
+    """Whether a source is `Described`; one that may be, such as `Cub`, says None where it is not."""
+    return getattr(images, "described", None) is not None

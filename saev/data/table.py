@@ -80,14 +80,14 @@ class Tabled:
                 raise SaevError(f"data.concepts must be left out: the source itself has {theirs}; got {mine}")
             self.concepts = own
         names = _paths(images)
-        rows = _rows(options, names) if options.table else [{}] * len(names)
+        rows = _rows(options, names)
         self._concepts = np.array(
             [[_value(row, column, options) for column in options.concepts] for row in rows], np.int8
         ).reshape(len(rows), len(options.concepts))
         self.clusters, self._cluster = (), range(len(names))
         if options.cluster is not None:
             of = [_cluster(name, row, options.cluster) for name, row in zip(names, rows, strict=True)]
-            self.clusters = tuple(sorted(set(of) - {None}))
+            self.clusters = tuple(sorted({name for name in of if name is not None}))
             number = {name: i for i, name in enumerate(self.clusters)} | {None: NO_CLUSTER}
             self._cluster = [number[name] for name in of]
         stamped = stamp(options.table) if options.table else None
@@ -112,7 +112,9 @@ def _paths(images: ImageDataset) -> list[PurePosixPath]:
 
 
 def _rows(options: Table, names: list[PurePosixPath]) -> list[dict[str, str]]:
-    """The row of every image."""
+    """The row of every image; an empty one where there is no table."""
+    if options.table is None:
+        return [{}] * len(names)
     lines = read_lines(options.table, "the table of data.table")
     found = list(csv.DictReader(lines))
     header = next(csv.reader(lines), [])
