@@ -10,11 +10,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import google_crc32c
 import numpy as np
 import zarr
+from zarr.storage import LocalStore
 
 from saev.errors import SaevError
 
@@ -22,9 +23,14 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def folder(of: zarr.Array | zarr.Group) -> Path:
+    """Where an array or a group of this disk lies."""
+    return cast(LocalStore, of.store).root / of.path
+
+
 def chunk_file(array: zarr.Array, c: int) -> Path:
     """Where the c-th chunk of whole images of an array on this disk lies."""
-    return array.store.root / array.path / array.metadata.encode_chunk_key((c, *[0] * (array.ndim - 1)))
+    return folder(array) / array.metadata.encode_chunk_key((c, *[0] * (array.ndim - 1)))
 
 
 def checksum(file: Path) -> int:
@@ -53,7 +59,7 @@ def read_chunk(file: Path, out: np.ndarray, expected: int) -> None:
     try:
         with open(file, "rb", buffering=0) as handle:
             n = 0
-            while n < len(raw) and (more := handle.readinto(raw[n:])):  # one call reads 2 GiB at most
+            while n < len(raw) and (more := handle.readinto(raw[n:].data)):  # one call reads 2 GiB at most
                 n += more
             found = handle.read(5)  # one byte more than there should be
     except FileNotFoundError:

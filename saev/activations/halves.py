@@ -22,12 +22,14 @@ class Half(Protocol):
 
     def room(self) -> np.ndarray:
         """(vectors, d) memory for the next chunk, to be filled by the caller."""
+        ...
 
     def put(self, taken: np.ndarray, row: np.ndarray) -> None:
         """Take the vectors with numbers `taken` of the chunk that was filled last to the rows `row`."""
 
     def batch(self, first: int, last: int) -> Tensor:
         """(last - first, d) float32, memory of its own."""
+        ...
 
 
 class OnHost:
@@ -98,7 +100,8 @@ class OnDevice:
             )
             self.rows_nd.index_copy_(0, row_n, chunk_nd.index_select(0, taken_n))
             if self.side:
-                self.sent[self.turn] = self.done = self.side.record_event()
+                self.sent[self.turn] = self.done = torch.cuda.Event()
+                self.done.record(self.side)
 
     def batch(self, first: int, last: int) -> Tensor:
         if self.done is not None:

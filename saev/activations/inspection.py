@@ -11,7 +11,7 @@ import zarr
 
 from saev.activations.chunks import checksum, chunk_file
 from saev.activations.order import Order, token_order
-from saev.activations.schema import arrays, find_array, open_group
+from saev.activations.schema import arrays, attributes, find_array, open_group, rows
 from saev.machine import track
 
 
@@ -79,7 +79,7 @@ def inspect_store(path: str | Path) -> Inspection:
     """
     path = Path(path)
     group = open_group(path)
-    attrs = dict(group.attrs)
+    attrs = attributes(group)
     integrity = {key: Integrity(n_chunks) for key, n_chunks in _expected(attrs).items()}
     chunks: list[tuple[zarr.Array, int]] = []
     for key, part in integrity.items():
@@ -99,7 +99,7 @@ def inspect_store(path: str | Path) -> Inspection:
         _forget(file)
         started = time.perf_counter()
         try:
-            values = array[c * array.chunks[0] : (c + 1) * array.chunks[0]]
+            values = rows(array, slice(c * array.chunks[0], (c + 1) * array.chunks[0]))
             if array.path in checksums and checksums[array.path][c] != checksum(file):
                 raise ValueError("another chunk's")
         except ValueError:  # a wrong checksum or a wrong length
@@ -113,12 +113,12 @@ def inspect_store(path: str | Path) -> Inspection:
             if c == 0 and "patch" in attrs["spans"]:
                 patches = values[:, slice(*attrs["spans"]["patch"])]
                 order[int(array.basename)] = token_order(patches, attrs["grid"])
-    _, shape, _ = arrays(attrs)[f"acts/{attrs['layers'][0]}"]
+    _, (n_images, n_tokens, d), _ = arrays(attrs)[f"acts/{attrs['layers'][0]}"]
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     outliers = {key: found.outliers() for key, found in moments.items() if found.count}
     order = {layer: found for layer, found in order.items() if found is not None}
     speed = n_bytes / seconds if seconds else 0.0
-    return Inspection(attrs, shape, size, integrity, outliers, order, speed)
+    return Inspection(attrs, (n_images, n_tokens, d), size, integrity, outliers, order, speed)
 
 
 def _expected(attrs: dict) -> dict[str, int]:
@@ -137,7 +137,7 @@ def _checksums(group: zarr.Group, attrs: dict) -> dict[str, np.ndarray]:
         array = find_array(group, f"checksums/{key}")
         try:
             if array is not None and array.nchunks_initialized:
-                found[key] = array[:]
+                found[key] = rows(array)
         except ValueError:  # damaged, which its own row says
             continue
     return found

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 import zarr
 
+from saev.activations.schema import array_of, attributes, rows
+
 MOST_VECTORS = 2**20
 """Statistics look at chunks, spread evenly over the store, with so many tokens of the most numerous kind, or
 at all of a smaller store. So do those of the single cls token: its million would be the whole store. The mean
@@ -25,7 +27,7 @@ def statistics(group: zarr.Group, layer: int, positions: np.ndarray) -> tuple[np
     Two passes over the stored values, not one over the running model: the second needs the mean of the first,
     and a resumed run must give the bytes of an undisturbed one.
     """
-    d = group[f"acts/{layer}"].shape[-1]
+    d = array_of(group, f"acts/{layer}").shape[-1]
     total, n, low, high, norms = np.zeros(d), 0, np.inf, -np.inf, []
     for x_nd, norms_n in _sample(group, layer, positions):
         total += x_nd.sum(0, dtype=torch.float64).numpy()
@@ -42,15 +44,16 @@ def _sample(
     group: zarr.Group, layer: int, positions: np.ndarray
 ) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
     """(vectors (n, d) float32, their norms (n,)) of each chunk looked at; of images that are present."""
-    acts, norms, present = group[f"acts/{layer}"], group[f"norms/{layer}"], group["labels/present"]
+    keys = f"acts/{layer}", f"norms/{layer}", "labels/present"
+    acts, norms, present = (array_of(group, key) for key in keys)
     chunk, d = acts.chunks[0], acts.shape[-1]
     n_chunks = math.ceil(acts.shape[0] / chunk)
-    per_image = max(last - first for first, last in group.attrs["spans"].values())
+    per_image = max(last - first for first, last in attributes(group)["spans"].values())
     n_sampled = min(n_chunks, max(1, MOST_VECTORS // (chunk * per_image)))
     for c in np.linspace(0, n_chunks - 1, n_sampled).round().astype(int):
         images = slice(c * chunk, (c + 1) * chunk)
-        keep = present[images]
+        keep = rows(present, images)
         if keep.any():
-            x_nd = acts[images][keep][:, positions].reshape(-1, d)
+            x_nd = rows(acts, images)[keep][:, positions].reshape(-1, d)
             # In torch: numpy has no fast arithmetic of half precision.
-            yield torch.from_numpy(x_nd).float(), norms[images][keep][:, positions].ravel()
+            yield torch.from_numpy(x_nd).float(), rows(norms, images)[keep][:, positions].ravel()

@@ -1,6 +1,6 @@
 """Where numbers come from, and the refusal to join what does not belong together."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from saev.errors import SaevError
 
@@ -29,7 +29,7 @@ class Origin(NamedTuple):
         return {**self._asdict(), "kinds": list(self.kinds)}
 
     @classmethod
-    def of(cls, record: object) -> "Origin":
+    def of(cls, record: Any) -> "Origin":
         """The origin that `as_dict` wrote.
 
         Raises:

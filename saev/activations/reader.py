@@ -9,7 +9,7 @@ import zarr
 
 from saev.activations.chunks import chunk_file, read_chunk
 from saev.activations.origin import Origin
-from saev.activations.schema import find_array, open_group
+from saev.activations.schema import array_of, attributes, damaged, open_group, rows
 from saev.data.sample import IGNORE, NO_CLUSTER
 from saev.errors import SaevError, first_line
 
@@ -38,14 +38,14 @@ class Reader:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.group = open_group(self.path)
-        self.attrs = dict(self.group.attrs)
+        self.attrs = attributes(self.group)
         if self.attrs.get("complete") is not True:
             raise SaevError(
                 f"{path}: store is incomplete (attribute 'complete' is missing); "
                 "run the extract stage to finish it"
             )
         self.layers = tuple(self.attrs["layers"])
-        self._acts = {layer: self._array(f"acts/{layer}") for layer in self.layers}
+        self._acts = {layer: array_of(self.group, f"acts/{layer}") for layer in self.layers}
         self._known: dict[str, np.ndarray] = {}
         first = self._acts[self.layers[0]]
         (self.n_images, self.n_tokens, self.d), self.dtype = first.shape, first.dtype
@@ -69,7 +69,7 @@ class Reader:
         """The recorded 0-based layer that `layer` means; -1 is the backbone's last block."""
         n = self.attrs["n_blocks"]
         index = layer % n if type(layer) is int and -n <= layer < n else None
-        if index not in self.layers:
+        if index is None or index not in self.layers:
             raise SaevError(
                 f"{self.path}: layer {layer} is not recorded; it holds {list(self.layers)}, "
                 f"counted from 0 to {n - 1}"
@@ -78,8 +78,10 @@ class Reader:
 
     def origin(self, layer: int, kinds: tuple[str, ...]) -> Origin:
         """The identity of the tokens of `kinds` after `layer`."""
-        facts = (self.attrs[key] for key in ("backbone", "weights", "geometry"))
-        return Origin(*facts, self.layer(layer), tuple(kinds), self.attrs["data"])
+        backbone, weights, geometry, data = (
+            self.attrs[key] for key in ("backbone", "weights", "geometry", "data")
+        )
+        return Origin(backbone, weights, geometry, self.layer(layer), tuple(kinds), data)
 
     def acts(self, layer: int) -> zarr.Array:
         """Activations after block `layer`, (n_images, n_tokens, d); read slices, never index lists."""
@@ -124,7 +126,7 @@ class Reader:
             return np.zeros((self.n_images, 0, 0), np.int8)
         values = self._read("labels/concepts")
         if wrong := int((abs(values) > 1).sum()):
-            raise self._damaged("labels/concepts", f"{wrong} values are none of 1, 0, -1")
+            raise damaged(self.group, "labels/concepts", f"{wrong} values are none of 1, 0, -1")
         return values
 
     def cluster(self) -> np.ndarray:
@@ -134,7 +136,7 @@ class Reader:
             return np.zeros((self.n_images, 0), np.uint32)
         values, n = self._read("labels/cluster"), len(self.attrs["clusters"]) or self.n_images
         if (wrong := values[(values >= n) & (values != NO_CLUSTER)]).size:
-            raise self._damaged("labels/cluster", f"cluster {wrong[0]} of {n}")
+            raise damaged(self.group, "labels/cluster", f"cluster {wrong[0]} of {n}")
         return values
 
     def mean(self, layer: int, kind: str) -> np.ndarray:
@@ -148,12 +150,12 @@ class Reader:
     def _labels(self, key: str) -> np.ndarray:
         labels, n = self._read(key), len(self.classes)
         if (wrong := labels[(labels >= n) & (labels != IGNORE)]).size:
-            raise self._damaged(key, f"label {wrong[0]} of {n} classes")
+            raise damaged(self.group, key, f"label {wrong[0]} of {n} classes")
         return labels
 
     def _read(self, key: str) -> np.ndarray:
         """All of a per-image array other than the activations, verified, known to be whole and in order."""
-        array, checksums = self._array(key), self._checksums(key)
+        array, checksums = array_of(self.group, key), self._checksums(key)
         values = np.empty((array.nchunks * self.chunk, *array.shape[1:]), array.dtype)
         for c in range(array.nchunks):
             part = values[c * self.chunk : (c + 1) * self.chunk]
@@ -168,19 +170,10 @@ class Reader:
 
     def _whole(self, key: str) -> np.ndarray:
         """All of an array, verified, and known to be whole."""
-        array = self._array(key)
+        array = array_of(self.group, key)
         try:
             if missing := array.nchunks - array.nchunks_initialized:  # zarr reads them as the fill value
                 raise ValueError(f"{missing} of its {array.nchunks} chunks are missing")
-            return array[:]
+            return rows(array)
         except ValueError as error:  # also zarr's, of a checksum
-            raise self._damaged(key, first_line(error)) from None
-
-    def _array(self, key: str) -> zarr.Array:
-        array = find_array(self.group, key)
-        if array is None:
-            raise self._damaged(key, "this array is missing")
-        return array
-
-    def _damaged(self, key: str, how: str) -> SaevError:
-        return SaevError(f"{self.path}/{key}: damaged: {how}; record the store again")
+            raise damaged(self.group, key, first_line(error)) from None

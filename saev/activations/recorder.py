@@ -17,7 +17,7 @@ from saev.activations.chunks import checksum, chunk_file
 from saev.activations.normalisation import statistics
 from saev.activations.order import token_order
 from saev.activations.recording import Recording, create, identity
-from saev.activations.schema import FILES, arrays, digest_of
+from saev.activations.schema import FILES, array_of, arrays, attributes, digest_of, rows
 from saev.activations.store import Store
 from saev.backbones.backbone import Backbone
 from saev.data.preprocess import Item, Prepared
@@ -27,6 +27,9 @@ from saev.files import os_error
 from saev.machine import Machine, distributed
 from saev.machine.progress import Progress, say
 from saev.outputs import staged
+
+KNOWN = ("labels/patch", "labels/image", "labels/present", "labels/concepts", "labels/cluster")
+"""Arrays that hold the fields of an `Item` after its pixels, in their order."""
 
 
 def record(
@@ -85,10 +88,10 @@ def record_in(
 
 def _record_chunks(backbone: Backbone, images: ImageDataset, group: zarr.Group, machine: Machine) -> None:
     """Compute and write this process's share of the chunks that are not yet there."""
-    attrs = dict(group.attrs)
+    attrs = attributes(group)
     n, size = attrs["n_images"], attrs["chunk"]
     # zarr does not store this setting, and without it never writes a chunk of zeros.
-    targets = {key: group[key].with_config({"write_empty_chunks": True}) for key in arrays(attrs)}
+    targets = {key: array_of(group, key).with_config({"write_empty_chunks": True}) for key in arrays(attrs)}
     chunks = [range(first, min(first + size, n)) for first in range(0, n, size)]
     share = chunks[distributed.rank() :: distributed.world()]
     # zarr writes a chunk beside its place and renames it: the file is there whole or not at all.
@@ -102,15 +105,9 @@ def _record_chunks(backbone: Backbone, images: ImageDataset, group: zarr.Group, 
         torch.inference_mode(),
     ):
         pending = None  # the write of the chunk before, which overlaps this one's computation
-        for chunk, item in zip(todo, _load(backbone, images, attrs, todo, machine.loaders), strict=True):
-            acts = _activations(backbone, item.pixels, attrs, machine)
-            labels = {
-                "labels/patch": item.patch_labels,
-                "labels/image": item.label,
-                "labels/present": item.present,
-                "labels/concepts": item.concepts,
-                "labels/cluster": item.cluster,
-            }
+        batches = _load(backbone, images, attrs, todo, machine.loaders)
+        for chunk, (pixels, labels) in zip(todo, batches, strict=True):
+            acts = _activations(backbone, pixels, attrs, machine)
             labels = {key: labels[key] for key in labels.keys() & targets.keys()}
             for layer, x_btd in acts.items():
                 _check_range(x_btd, layer, chunk, images)
@@ -127,8 +124,9 @@ def _record_chunks(backbone: Backbone, images: ImageDataset, group: zarr.Group, 
 
 def _load(
     backbone: Backbone, images: ImageDataset, attrs: dict, chunks: list[range], workers: int
-) -> Iterator[Item]:
-    """Yield the items of each chunk as one, every field a tensor with a first axis for the images."""
+) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    """Yield the pixels (b, h, w, 3) of each chunk, and what else is known of its images by the arrays that
+    hold it."""
     prepared = Prepared(
         images,
         backbone.preprocess,
@@ -138,7 +136,7 @@ def _load(
     )
     loader = DataLoader(
         prepared,
-        batch_sampler=chunks,
+        batch_sampler=map(list, chunks),
         num_workers=workers,
         prefetch_factor=2 if workers else None,
         pin_memory=next(backbone.parameters()).is_cuda,
@@ -153,8 +151,9 @@ def _load(
         raise SaevError(message) from None
 
 
-def _stack(items: list[Item]) -> Item:
-    return Item(*(torch.from_numpy(np.stack(field)) for field in zip(*items, strict=True)))
+def _stack(items: list[Item]) -> tuple[Tensor, dict[str, Tensor]]:
+    pixels, *known = (torch.from_numpy(np.stack(field)) for field in zip(*items, strict=True))
+    return pixels, dict(zip(KNOWN, known, strict=True))
 
 
 def _activations(backbone: Backbone, pixels: Tensor, attrs: dict, machine: Machine) -> dict[int, Tensor]:
@@ -228,24 +227,25 @@ def _written(array: zarr.Array, chunk: range) -> bool:
 
 def _finish(group: zarr.Group, images: ImageDataset) -> None:
     """Statistics, checksums, the names of missing images, the mark of completeness."""
-    present = group["labels/present"][:]
+    attrs, present = attributes(group), rows(array_of(group, "labels/present"))
     if not present.any():
         raise SaevError(
             f"{images.name(0)}: cannot be decoded, and no other of the {len(present)} images either"
         )
     group.attrs["missing"] = [images.name(int(i)) for i in np.flatnonzero(~present)]
     stats: dict[str, dict] = {}
-    for layer in group.attrs["layers"]:
-        for kind, ends in group.attrs["spans"].items():
+    for layer in attrs["layers"]:
+        for kind, ends in attrs["spans"].items():
             mean, scalars = statistics(group, layer, np.arange(*ends))
             _put(group, f"stats/{layer}/{kind}/mean", mean)
             stats.setdefault(str(layer), {})[kind] = scalars
     group.attrs["stats"] = stats
-    for key in arrays(dict(group.attrs)):
-        of_chunks = [checksum(chunk_file(group[key], c)) for c in range(group[key].nchunks)]
+    for key in arrays(attrs):
+        array = array_of(group, key)
+        of_chunks = [checksum(chunk_file(array, c)) for c in range(array.nchunks)]
         _put(group, f"checksums/{key}", np.array(of_chunks, np.uint32))
-    _doubt_order(dict(group.attrs), group)
-    group.attrs["sha256"] = digest_of(dict(group.attrs))
+    _doubt_order(attrs, group)
+    group.attrs["sha256"] = digest_of(attributes(group))
     group.attrs["complete"] = True
 
 
@@ -261,7 +261,8 @@ def _doubt_order(attrs: dict, group: zarr.Group) -> None:
     if "patch" not in attrs["spans"]:
         return
     layer, (first, last) = attrs["layers"][-1], attrs["spans"]["patch"]
-    order = token_order(group[f"acts/{layer}"][: attrs["chunk"], first:last], attrs["grid"])
+    x_btd = rows(array_of(group, f"acts/{layer}"), slice(attrs["chunk"]))
+    order = token_order(x_btd[:, first:last], attrs["grid"])
     if order is not None and not order.is_grid:
         what = f"extract {attrs['split'] or ''}".strip()
         say(

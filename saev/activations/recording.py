@@ -15,7 +15,7 @@ from saev.activations.origin import shortened
 from saev.activations.schema import KINDS, SCHEMA, arrays, find_array
 from saev.backbones.backbone import Backbone
 from saev.checks import COUNT, Options, between
-from saev.data.sample import IGNORE, ImageDataset
+from saev.data.sample import IGNORE, ImageDataset, is_described
 from saev.errors import SaevError
 from saev.machine import Machine
 
@@ -57,7 +57,7 @@ def identity(backbone: Backbone, images: ImageDataset, options: Recording, machi
         raise SaevError(f"data: there are no images to record in {options.split or 'this split'}")
     if not options.layers:
         raise SaevError("layers must name at least one block of the backbone")
-    described = getattr(images, "described", None)
+    told = images if is_described(images) else None
     if len(images.classes) > IGNORE:
         raise SaevError(f"data: {len(images.classes)} classes, at most {IGNORE} fit the labels")
     attrs = {
@@ -78,9 +78,9 @@ def identity(backbone: Backbone, images: ImageDataset, options: Recording, machi
         "data": images.fingerprint,
         "n_images": len(images),
         "classes": list(images.classes),
-        "described": described,
-        "concepts": list(images.concepts) if described else [],
-        "clusters": list(images.clusters) if described else [],
+        "described": told.described if told else None,
+        "concepts": list(told.concepts) if told else [],
+        "clusters": list(told.clusters) if told else [],
         **asdict(options),
         "layers": sorted({backbone.layer_index(layer) for layer in options.layers}),
         "chunk": min(options.chunk, len(images)),

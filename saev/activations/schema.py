@@ -32,9 +32,12 @@ Every chunk carries a CRC32C (Zarr's own codec), verified at every read.
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import zarr
 
+from saev.activations.chunks import folder
 from saev.activations.origin import shortened
 from saev.data.sample import IGNORE, NO_CLUSTER, UNKNOWN
 from saev.errors import SaevError, first_line
@@ -83,7 +86,7 @@ def open_group(path: Path) -> zarr.Group:
         raise SaevError(f"{path}: no activation store there; record one with the extract stage")
     try:
         group = zarr.open_group(str(path), mode="r")
-        attrs = dict(group.attrs)
+        attrs = attributes(group)
     except Exception as error:  # zarr, json and the file system each raise their own
         raise SaevError(f"{path}: not an activation store ({first_line(error)})") from None
     if attrs.get("schema") != SCHEMA:
@@ -109,6 +112,11 @@ def open_group(path: Path) -> zarr.Group:
     return group
 
 
+def attributes(group: zarr.Group) -> dict[str, Any]:
+    """The attributes of a store."""
+    return dict(group.attrs)
+
+
 def digest_of(attrs: dict) -> str:
     """SHA-256 of a complete store's attributes: of those also whose values nothing else tells, such as the
     names of the classes."""
@@ -120,9 +128,26 @@ def find_array(group: zarr.Group, key: str) -> zarr.Array | None:
     try:
         found = group.get(key)
     except Exception as error:  # zarr's and json's own
-        where = f"{group.store.root}/{key}"
-        raise SaevError(f"{where}: damaged: {first_line(error)}; record the store again") from None
+        raise damaged(group, key, first_line(error)) from None
     return found if isinstance(found, zarr.Array) else None
+
+
+def array_of(group: zarr.Group, key: str) -> zarr.Array:
+    """An array of a store. Raises SaevError if it is missing, or its description cannot be read."""
+    array = find_array(group, key)
+    if array is None:
+        raise damaged(group, key, "this array is missing")
+    return array
+
+
+def rows(array: zarr.Array, of: slice = slice(None)) -> np.ndarray:
+    """These rows of an array. Raises ValueError if a chunk of them is not as it was written."""
+    return np.asarray(array[of])
+
+
+def damaged(group: zarr.Group, key: str, how: str) -> SaevError:
+    """What is to be raised of an array of a store."""
+    return SaevError(f"{folder(group)}/{key}: damaged: {how}; record the store again")
 
 
 def _is_text(value: object, _: dict) -> bool:
@@ -164,7 +189,7 @@ def _are_names(value: object, _: dict) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
-def _are_stats(value: object, attrs: dict) -> bool:
+def _are_stats(value: Any, attrs: dict) -> bool:
     """Finite scalars for every layer and kind, once the store is complete."""
     if attrs.get("complete") is not True:
         return True

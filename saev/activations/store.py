@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -54,8 +54,9 @@ class Store(Reader):
     @property
     def preprocess(self) -> Preprocess:
         """How an image became the input: what the model saw of it."""
-        options = self.attrs["preprocess"]
-        return Preprocess(**{key: tuple(v) if isinstance(v, list) else v for key, v in options.items()})
+        told = self.attrs["preprocess"]
+        options: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in told.items()}
+        return Preprocess(**options)
 
     @cached_property
     def labelled(self) -> Literal["patches", "images"] | None:
