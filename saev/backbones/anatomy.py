@@ -58,10 +58,11 @@ def anatomy(model: nn.Module) -> Anatomy:
     tower = getattr(tower, "trunk", tower)  # timm's, as open_clip wraps it
     if isinstance(tower, (VisionTransformer, Eva)):
         n_cls = int(tower.cls_token is not None)
-        return Anatomy(tower.blocks, n_cls, tower.num_prefix_tokens - n_cls)
+        return Anatomy(list(tower.blocks), n_cls, tower.num_prefix_tokens - n_cls)
     if type(tower).__module__ == "open_clip.transformer":  # which takes seconds to import
-        blocks = getattr(getattr(tower, "transformer", None), "resblocks", None)
-        if hasattr(tower, "conv1") and blocks is not None and tower.transformer.batch_first:
+        transformer = getattr(tower, "transformer", None)
+        blocks = getattr(transformer, "resblocks", None)
+        if hasattr(tower, "conv1") and blocks is not None and getattr(transformer, "batch_first", False):
             return Anatomy(blocks, 1, 0)
     raise SaevError(
         "the model must be a VisionTransformer or Eva of timm, an open_clip model with a ViT, or a Backbone, "

@@ -4,7 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -172,7 +172,7 @@ Side = Annotated[int, between(1, LONGEST)]
 """Of an input in pixels."""
 
 
-def input_size(img_size: Side | Sequence[Side] | None) -> tuple[int, int] | None:
+def input_size(img_size: Any) -> tuple[int, int] | None:
     """The option `img_size` of every family: a side, or [height, width], in pixels; null: as trained.
 
     Returns (height, width) or None. Raises SaevError on anything else.

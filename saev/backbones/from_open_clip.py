@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import Tensor, nn
 
@@ -12,6 +13,9 @@ from saev.backbones.weights import reproducible_start
 from saev.data.preprocess import Preprocess
 from saev.errors import SaevError, first_line
 
+if TYPE_CHECKING:  # open_clip takes seconds to import
+    from open_clip.transformer import VisionTransformer
+
 SCHEMES = ("hf-hub:", "local-dir:")
 """Beginnings of the names of models that bring their own weights."""
 
@@ -19,10 +23,18 @@ SCHEMES = ("hf-hub:", "local-dir:")
 class OpenClipVit(Backbone):
     """open_clip's own `VisionTransformer`: cls token, pre-norm, projection to the text space."""
 
-    def __init__(self, visual: nn.Module, *, name: str, preprocess: Preprocess):
+    model: "VisionTransformer"
+
+    def __init__(self, visual: "VisionTransformer", *, name: str, preprocess: Preprocess):
         if visual.attn_pool is not None:
             raise SaevError(f"{name} pools by attention (CoCa), which has no final patch tokens to read")
-        super().__init__(visual, name=name, preprocess=preprocess, patch=tuple(visual.patch_size), n_cls=1)
+        super().__init__(
+            visual,
+            name=name,
+            preprocess=preprocess,
+            patch=cast("tuple[int, int]", visual.patch_size),
+            n_cls=1,
+        )
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -86,8 +98,8 @@ def _texts(model: str, pretrained: str | None, texts: Sequence[str]) -> Words:
     return embed(_create(model, pretrained, None).eval(), tokenize, texts)
 
 
-def _create(model: str, pretrained: str | None, size: tuple[int, int] | None) -> nn.Module:
-    """open_clip's whole model, both towers."""
+def _create(model: str, pretrained: str | None, size: tuple[int, int] | None) -> Any:
+    """open_clip's whole model, both towers: of several classes, which have no common type but Module."""
     import open_clip
 
     brings_weights = model.startswith(SCHEMES)
@@ -123,7 +135,7 @@ def _trained_as(model: str, pretrained: str | None) -> dict:
     return known or next((open_clip.get_pretrained_cfg(model, tag) for tag in tags), {})
 
 
-def _preprocess(visual: nn.Module, name: str, trained_as: dict) -> Preprocess:
+def _preprocess(visual: Any, name: str, trained_as: dict) -> Preprocess:
     """open_clip's evaluation preprocessing, at the model's input size."""
     # open_clip falls back on CLIP's constants, even for SigLIP, where the weights are a local file.
     cfg = {key: trained_as.get(key, value) for key, value in visual.preprocess_cfg.items()}
@@ -145,8 +157,8 @@ def _check_activation(model: str, pretrained: str | None) -> None:
     trained_as = open_clip.get_pretrained_cfg(model, pretrained) if pretrained else {}
     if not trained_as:
         return
-    quick = trained_as.get("quick_gelu", False)
-    if quick != open_clip.get_model_config(model).get("quick_gelu", False):
+    quick, built_as = trained_as.get("quick_gelu", False), open_clip.get_model_config(model) or {}
+    if quick != built_as.get("quick_gelu", False):
         right = f"{model}-quickgelu" if quick else model.removesuffix("-quickgelu")
         raise SaevError(
             f"open_clip model {model!r} has another activation function than its weights {pretrained!r}; "

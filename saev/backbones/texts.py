@@ -1,10 +1,10 @@
 """The text tower of a model that was trained to see what words say."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class Words(NamedTuple):
@@ -18,7 +18,7 @@ class Words(NamedTuple):
     """0 but for models that were trained with a sigmoid (SigLIP)."""
 
 
-def embed(model: nn.Module, tokenize: Callable[[list[str]], Tensor], texts: Sequence[str]) -> Words:
+def embed(model: Any, tokenize: Callable[[list[str]], Tensor], texts: Sequence[str]) -> Words:
     """What one of open_clip's models, with both its towers, makes of some texts."""
     bias = getattr(model, "logit_bias", None)
     with torch.no_grad():
