@@ -25,7 +25,7 @@ def state(names: Iterable[str]) -> str | None:
 
 
 def contents(folder: str) -> str:
-    """16 hex digits over names and bytes of the files in a folder that git keeps: each clone has its own times."""
+    """16 hex digits over names and bytes of a folder's YAML files, which git keeps: clones have their own times."""
     words = hashlib.sha256()
     for file in sorted(Path(folder).glob("*.yaml")):
         words.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())

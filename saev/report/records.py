@@ -10,6 +10,7 @@ from saev.report.shapes import (
     TEXT,
     TWO,
     TWO_COUNTS,
+    TWO_NUMBERS,
     VALUE,
     Maybe,
     Unless,
@@ -102,25 +103,22 @@ _ARM = {"method": TEXT, "place": TEXT}
 _CHANGED = {
     key + end: Maybe(shape)
     for key in ("target", "other")
-    for end, shape in (("", SHARE), ("_interval", [SHARE]), ("_pooled", SHARE))
+    for end, shape in (("", SHARE), ("_interval", TWO_NUMBERS), ("_pooled", SHARE))
 }
 _HELD_AGAINST = {
     "control": Maybe(TEXT),
     "control_target": Maybe(SHARE),
     "effect": Maybe(NUMBER),
-    "effect_interval": Maybe([NUMBER]),
+    "effect_interval": Maybe(TWO_NUMBERS),
     "clusters": Maybe(COUNT),
 }
 
 SHAPES: dict[tuple[str, str], object] = {
-    ("extract", "metrics.json"): {"*": _SPLIT},
+    ("extract", "metrics.json"): {"train": _SPLIT, "val": _SPLIT},
     ("extract", "classes.json"): {"*": {"*": COUNT}},
-    ("head", "metrics.json"): {
-        "readout": Maybe(TEXT),
-        "reason": Maybe(TEXT),
-        **{key: Maybe(SHARE) for key in ("accuracy", "balanced_accuracy", "miou")},
-        "units": Maybe(COUNT),
-    },
+    ("head", "metrics.json"): Unless(
+        {"readout": TEXT, "units": COUNT, "accuracy": SHARE, "balanced_accuracy": SHARE, "miou": Maybe(SHARE)}
+    ),
     ("train", "curve.json"): [{"step": COUNT, "sae": TEXT, "mse": POSITIVE, "l0": POSITIVE}],
     ("evaluate", "metrics.json"): {
         "val": _SCORES,
@@ -183,8 +181,8 @@ SHAPES: dict[tuple[str, str], object] = {
         "curves": [
             {**_ARM, "selectivity": Maybe(SHARE)}
             | {f"{name}_at_80": Maybe(SHARE) for name in ("other", "collateral")}
-            | {f"{name}_at_80_interval": Maybe([SHARE]) for name in ("other", "collateral")}
-            | {"selectivity_effect": Maybe(NUMBER), "selectivity_effect_interval": Maybe([NUMBER])}
+            | {f"{name}_at_80_interval": Maybe(TWO_NUMBERS) for name in ("other", "collateral")}
+            | {"selectivity_effect": Maybe(NUMBER), "selectivity_effect_interval": Maybe(TWO_NUMBERS)}
         ],
         "classes": [{"class": TEXT, "images": COUNT}],
     },

@@ -53,6 +53,7 @@ TEXT = Kind("a text", lambda value: isinstance(value, str))
 VALUE = Kind("a text or a number", lambda value: isinstance(value, str) or _is_number(value))
 NUMBERS = Kind("numbers, with spaces between", lambda value: isinstance(value, str) and _are_numbers(value))
 TWO = Kind("two texts or numbers", lambda value: _are_two(value, VALUE))
+TWO_NUMBERS = Kind("two numbers", lambda value: _are_two(value, NUMBER))
 TWO_COUNTS = Kind("two whole numbers >= 0", lambda value: _are_two(value, COUNT))
 FLAG = Kind("true or false", lambda value: isinstance(value, bool))
 
@@ -77,6 +78,8 @@ def mismatch(value: object, shape: object, where: str = "") -> str | None:
             absent = [key for key in expected if key not in value and not isinstance(expected[key], Maybe)]
             if absent:
                 return f"{_join(where, absent[0])} is missing"
+            if lone := _lone_end(value):
+                return f"{_join(where, lone)} is null, the other end of its interval is not"
             return _first(
                 mismatch(value.get(key), inner, _join(where, key)) for key, inner in expected.items()
             )
@@ -99,6 +102,15 @@ def filled(value, shape: object):
 
 def _first(faults: Iterable[str | None]) -> str | None:
     return next((fault for fault in faults if fault), None)
+
+
+def _lone_end(record: dict) -> str | None:
+    """Which end of an interval, keys <what>low and <what>high, is null where the other is not."""
+    for low in (key for key in record if key.endswith("low")):
+        high = low[: -len("low")] + "high"
+        if (record[low] is None) != (record.get(high) is None):
+            return low if record[low] is None else high
+    return None
 
 
 def _join(where: str, key: str) -> str:

@@ -86,12 +86,18 @@ def test_a_missing_or_damaged_file_is_named_in_one_line(study, file, damage):
         ),
         ("contrast/metrics", lambda r: r.update(groups=["f"]), "groups must be two texts or numbers"),
         ("contrast/metrics", lambda r: r.update(reason=3), "reason must be a text, got 3"),
+        ("head/metrics", lambda r: r.pop("units"), "units is missing"),
+        (
+            "counterfactual/counterfactual",
+            lambda r: r["arms"][0].pop("share_high"),
+            "arms[0].share_high is null, the other end of its interval is not",
+        ),
         ("train/curve", lambda r: r[0].update(mse="x" * 99), "[0].mse must be a number >= 0, got 'xxx"),
     ],
 )
 def test_a_wrong_value_is_named(study, file, change, says):
     stage, name = file.split("/")
-    path = study[0] / "results" / stage / CELL / f"{name}.json"
+    path = study[0] / "results" / stage / FOLDERS.get(stage, CELL) / f"{name}.json"
     record = json.loads(path.read_text())
     change(record)
     path.write_text(json.dumps(record))
@@ -118,9 +124,11 @@ def test_what_tells_why_it_holds_nothing_may_hold_nothing(tmp_path):
 
 def test_shapes_are_of_the_keys_that_are_named_and_leave_others_alone():
     shape = SHAPES["extract", "metrics.json"]
-    record = {"val": {"images": 3, "missing": 0, "classes": 2, "more": [1]}}
+    split = {"images": 3, "missing": 0, "classes": 2, "more": [1]}
+    record = {"train": split, "val": split, "more": 2}
     assert mismatch(record, shape) is None
-    assert filled(record, shape) == {"val": {**record["val"], "labelled": None, "labelled_patches": None}}
+    complete = {**split, "labelled": None, "labelled_patches": None}
+    assert filled(record, shape) == {"train": complete, "val": complete, "more": 2}
 
 
 def test_a_study_has_all_its_cells(tmp_path):
