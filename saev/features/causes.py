@@ -220,7 +220,8 @@ class Summary(NamedTuple):
 def summarise(found: Sequence[Cause]) -> Summary:
     """The mean over images, each counting once; of a figure, over those that have it."""
     shown = [cause.curves.areas(cause.curves.insertion) for cause in found]
-    taken = [cause.curves.areas(cause.curves.deletion) for cause in found]
+    deleted = [(cause.curves, cause.curves.deletion) for cause in found]
+    taken = [curves.areas(deletion) for curves, deletion in deleted if deletion is not None]
     return Summary(
         len(found),
         _mean([cause.agreement for cause in found], -1, 1),

@@ -128,6 +128,13 @@ def test_without_deletion_all_else_is_the_same():
         np.testing.assert_allclose(one.curves.insertion[order], curve_k, atol=1e-6)
 
 
+def test_the_summary_is_of_the_deletions_that_there_are():
+    image = noise((24, 40))
+    both, one = (causes(sight((2, 4)), image, 0, deletion=deletion) for deletion in (True, False))
+    assert summarise([one, both]).deletion == summarise([both]).deletion
+    assert all(area.value is None for area in summarise([one]).deletion.values())
+
+
 def sae_of(d: int) -> SAE:
     torch.manual_seed(0)
     return SAE(TopK(d_sae=64, k=6), torch.randn(d) / 9, 0.3).requires_grad_(False)
