@@ -102,17 +102,18 @@ def nmse_difference(one: Reconstruction, other: Reconstruction) -> Estimate:
 
 def _metrics(sae: SAE, sums_im: np.ndarray, fires: np.ndarray, n: int) -> dict[str, float | None]:
     error = estimate(sums_im[:, :2], nmse, within=(0, np.inf))
-    metrics = {
+    return {
         "nmse": error.value,
-        "nmse_train_mean": sums_im[:, 0].sum() / sums_im[:, 2].sum(),
-        "explained_variance": 1 - error.value,
-        "l0": fires.sum() / n,
-        "dead": (fires == 0).mean(),
-        "dense": (fires / n > DENSE_ABOVE).mean(),
+        "nmse_train_mean": float(sums_im[:, 0].sum() / sums_im[:, 2].sum()),
+        "explained_variance": None if error.value is None else 1 - error.value,
+        "l0": float(fires.sum() / n),
+        "dead": float((fires == 0).mean()),
+        "dense": float((fires / n > DENSE_ABOVE).mean()),
         "coherence": coherence(sae.W_dec),
-        "n_tokens": n,
+        "n_tokens": float(n),
+        "low": error.low,
+        "high": error.high,
     }
-    return {key: float(value) for key, value in metrics.items()} | {"low": error.low, "high": error.high}
 
 
 def coherence(W_dec: Tensor, block: int = BLOCK) -> float:

@@ -126,3 +126,11 @@ def test_coherence_is_the_mean_largest_cosine(block):
     assert coherence(torch.eye(3)) == pytest.approx(0)
     assert coherence(torch.ones(2, 3)) == pytest.approx(1)
     assert coherence(torch.ones(1, 3)) == 0
+
+
+def test_a_reconstruction_beyond_all_numbers_has_no_nmse(store):
+    tokens = store.tokens(1)
+    sae = saes_of(tokens)["sparse"]
+    sae.decode = lambda codes: torch.full((len(codes.offsets) - 1, sae.d), torch.inf)
+    metrics = measure_reconstruction({"sae": sae}, tokens)["sae"].metrics
+    assert metrics["nmse"] is metrics["explained_variance"] is metrics["low"] is None and metrics["l0"] == 3
