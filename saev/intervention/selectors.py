@@ -1,14 +1,17 @@
 """From what is known of a concept to the latents that are edited for it. Only training data choose."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
+from saev.errors import SaevError
 from saev.features import Codes
 
 if TYPE_CHECKING:  # which takes a second to load
     from saev.probing import Splits
+
+T = TypeVar("T")
 
 
 class Selected(NamedTuple):
@@ -35,6 +38,13 @@ class Known(NamedTuple):
     seed: int = 0
 
 
+def _needed(part: T | None, name: str) -> T:
+    """A part of Known that a selector reads. Raises SaevError if it is not there."""
+    if part is None:
+        raise SaevError(f"Known has no {name}, which this selector chooses by")
+    return part
+
+
 def _best_f1(known: Known) -> list[Selected]:
     return [Selected(name, (latent,)) for name, latent in known.matches.items()]
 
@@ -42,7 +52,8 @@ def _best_f1(known: Known) -> list[Selected]:
 def _best_ap(known: Known) -> list[Selected]:
     from saev.probing import rank
 
-    codes, asked = known.splits.train, known.splits.asked_train
+    splits = _needed(known.splits, "splits")
+    codes, asked = splits.train, splits.asked_train
     # Not a number where all units show a concept, or none: nothing ranks these.
     ap_cs = np.where(codes.density > 0, np.nan_to_num(rank(codes, asked).ap_cs, nan=-1), -1)
     of = dict(zip(asked.names, ap_cs, strict=True))
@@ -53,8 +64,9 @@ def _k_sparse(known: Known) -> list[Selected]:
     from saev.probing.few import ranked
     from saev.probing.penalised import Units
 
-    codes, asked = known.splits.train, known.splits.asked_train
-    csc, selected = codes.csr.tocsc(), []
+    splits, selected = _needed(known.splits, "splits"), []
+    codes, asked = splits.train, splits.asked_train
+    csc = codes.csr.tocsc()
     for name in known.matches:
         units, shown = asked.of(asked.names.index(name))
         order = ranked(csc, Units(units, shown, asked.cluster[units], np.zeros(len(units))))
@@ -67,7 +79,8 @@ def _k_sparse(known: Known) -> list[Selected]:
 def _coalition(known: Known) -> list[Selected]:
     from saev.probing import coalitions
 
-    grown = {found.name: found for found in coalitions(known.splits, known.size, seed=known.seed)}
+    splits = _needed(known.splits, "splits")
+    grown = {found.name: found for found in coalitions(splits, known.size, seed=known.seed)}
     return [
         Selected(name, tuple(latent for latent, _ in grown[name].members))
         for name in known.matches
@@ -76,16 +89,17 @@ def _coalition(known: Known) -> list[Selected]:
 
 
 def _attribution(known: Known) -> list[Selected]:
-    selected = []
+    attributed, selected = _needed(known.attributed, "attributed"), []
     for name in known.matches:
-        score_s = known.attributed(name)
+        score_s = attributed(name)
         if score_s is not None and (score_s > 0).any():
             selected.append(Selected(name, _largest(score_s, known.size)))
     return selected
 
 
 def _strongest(known: Known) -> list[Selected]:
-    codes, asked, selected = known.splits.train, known.splits.asked_train, []
+    splits, selected = _needed(known.splits, "splits"), []
+    codes, asked = splits.train, splits.asked_train
     for name in known.matches:
         units, shown = asked.of(asked.names.index(name))
         latents = strongest_on(codes, units[shown], units[~shown], known.size)

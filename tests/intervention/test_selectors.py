@@ -6,6 +6,7 @@ import scipy.sparse
 from sklearn.metrics import average_precision_score
 
 from saev.activations import Origin
+from saev.errors import SaevError
 from saev.features import Codes
 from saev.intervention import SELECTORS, Known, Selected
 from saev.intervention.selectors import strongest_on
@@ -114,3 +115,10 @@ def test_only_training_data_choose(known):
     )
     for name in SELECTORS:
         assert selected(known, name) == selected(known._replace(splits=turned), name)
+
+
+@pytest.mark.parametrize("name", ["best ap", "k-sparse", "coalition", "strongest", "attribution"])
+def test_tells_what_a_selector_lacks(name):
+    part = "attributed" if name == "attribution" else "splits"
+    with pytest.raises(SaevError, match=f"Known has no {part}"):
+        SELECTORS[name](Known({"red": 3}))
