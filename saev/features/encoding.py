@@ -110,8 +110,8 @@ def encode_tokens(
             counts, index_type = _counts(tokens), np.uint16
             for block in blocks(sae, tokens, **options):
                 counts[block.images] = block.counts_bt
-                values.write(block.values)
-                latents.write(block.latents)
+                values.write(block.values.data)
+                latents.write(block.latents.data)
                 index_type = block.latents.dtype
                 if seen:
                     seen(block)

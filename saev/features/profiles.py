@@ -79,7 +79,8 @@ class Profiler:
         Args:
             by: how the code of an image is made of those of its tokens.
         """
-        self.shape, self.by = (n_images, per_image, d_sae), by
+        self.shape = (n_images, per_image, d_sae)
+        self.by: Literal["max", "sum"] = by
         drawn = np.random.default_rng(seed).permutation(n_images)[: max(1, SAMPLE // per_image)]
         self.drawn = np.zeros(n_images, bool)
         self.drawn[drawn] = True

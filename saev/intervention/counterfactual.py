@@ -99,7 +99,7 @@ class Twins:
 def see_twins(pairs: Sequence[Pair], backbone: Backbone, task: Task, layer: int, machine: Machine) -> Twins:
     """Run both scenes of every pair whose region has a patch of its own, cropped as recorded images are."""
     inside_mt = np.array([region_patches(of, backbone)[0] for of in pairs])
-    kept = np.flatnonzero(inside_mt.any(1))
+    kept = np.flatnonzero(inside_mt.any(1)).tolist()
     present, absent = [], []
     for m in track(kept, "counterfactual", len(kept), "pairs"):
         with_it, without, _ = pictures(pairs[m])

@@ -52,7 +52,7 @@ def selectivity(points: Sequence | np.ndarray) -> np.ndarray:
         np.concatenate([np.zeros(ends), np.take_along_axis(of, order, -1), np.ones(ends)], -1)
         for of in (target, other)
     )
-    return np.trapezoid(y, x, axis=-1)
+    return np.asarray(np.trapezoid(y, x, axis=-1))
 
 
 def when_reached(share: float, target_ra: np.ndarray, other_ra: np.ndarray) -> np.ndarray:
@@ -134,7 +134,7 @@ def alone(curve: Curve, drawn: Resampling) -> dict:
 
 def against(curve: Curve, control: Curve, drawn: Resampling) -> dict:
     """The areas of an arm minus those of its control, both on the same images, classes and strengths."""
-    found = {"selectivity_null": float(control.selectivity()[0])}
+    found: dict = {"selectivity_null": float(control.selectivity()[0])}
     for name, area in (("selectivity", Curve.selectivity), ("area", Curve.area)):
         effect = drawn.estimate(area(curve) - area(control))
         found[f"{name}_effect"] = effect.value

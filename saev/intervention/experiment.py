@@ -168,8 +168,8 @@ def change_of(trial: Trial, after_nuc: Tensor) -> Change:
     """What became of the first n images."""
     setup, n = trial.setup, len(after_nuc)
     truth_nu = None if setup.model.task.several else setup.truth_bu[:n]
-    masks = (of_bu[:n] for of_bu in (trial.target_bu, trial.other_bu))
-    return Change(setup.before_buc[:n], after_nuc, trial.target, *masks, truth_nu)
+    target_nu, other_nu = trial.target_bu[:n], trial.other_bu[:n]
+    return Change(setup.before_buc[:n], after_nuc, trial.target, target_nu, other_nu, truth_nu)
 
 
 def _measured(trial: Trial, change: Change) -> Found:

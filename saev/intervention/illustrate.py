@@ -54,8 +54,8 @@ def edited_images(among: list[Trial], options: Illustration) -> list[EditedImage
     for trial in among:
         setup = trial.setup
         share = trial.target_bu.float().mean(1)
-        edits = [arm.applied(trial, options.strength) for arm in arms]
-        if not share.any() or None in edits:
+        edits = [edit for arm in arms if (edit := arm.applied(trial, options.strength)) is not None]
+        if not share.any() or len(edits) < len(arms):
             continue
         right = (setup.before_bu == setup.truth_bu).float().mean(1)
         i = torch.where(share > 0, right - (share - 0.5).abs(), -torch.inf).argmax()[None]

@@ -143,7 +143,8 @@ def _curve(run: Run, matched: Run, draw) -> dict:
     if not found or not strengths or not classes:
         return found
     drawn = draw(both)
-    return found | against(*(_means(of, strengths, classes, drawn) for of in (run, matched)), drawn)
+    curve, control = (_means(of, strengths, classes, drawn) for of in (run, matched))
+    return found | against(curve, control, drawn)
 
 
 def _means(run: Run, strengths: tuple[float, ...], classes: list[str], drawn: Resampling) -> Curve:

@@ -56,7 +56,7 @@ def reproduction(
     among_m = np.ones(len(twins), bool) if among_m is None else among_m
     image, photograph_m = twins.moved(twins.absent_mtc), np.array(twins.photograph_m)[among_m]
     # Draws look at the same pairs, so that their terms add up.
-    terms_gk = per_cluster(sum(_terms(moved, image) for moved in edits)[among_m], photograph_m)
+    terms_gk = per_cluster(np.sum([_terms(moved, image) for moved in edits], axis=0)[among_m], photograph_m)
 
     def figure(of: Callable[[Totals], np.ndarray], low: float = -np.inf, high: float = np.inf) -> Estimate:
         return estimate(terms_gk, lambda total_rm: of(Totals(*total_rm.T)), seed=seed, within=(low, high))

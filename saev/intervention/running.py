@@ -90,7 +90,7 @@ class _Change:
         with torch.autocast(device.type, enabled=False):
             edit = self.edit(x_btd[:, positions.to(x_btd.device)].to(device, torch.float32))
             if isinstance(self.where, Tensor):
-                edit = edit.where(self._mask(positions, x_btd.shape[:2]).to(device))
+                edit = edit.where(self._mask(self.where, positions, x_btd.shape[:2]).to(device))
             change_btd = edit.change()
         return x_btd.index_add(1, positions.to(x_btd.device), change_btd.to(x_btd))
 
@@ -107,16 +107,16 @@ class _Change:
             edit = edit._replace(amounts_btk=edit.amounts_btk * (f_btk > 0))
         return edit
 
-    def _mask(self, positions: Tensor, shape: torch.Size) -> Tensor:
+    def _mask(self, mask: Tensor, positions: Tensor, shape: torch.Size) -> Tensor:
         """(b or 1, t) bool over the tokens that are read: the patches of the mask."""
         (b, n_tokens), first = shape, self.anatomy.n_special
         n_patches = n_tokens - first
-        images, rest = divmod(self.where.numel(), n_patches)
+        images, rest = divmod(mask.numel(), n_patches)
         if rest or images not in (1, b):
             asked = f"{n_patches} patches, or so many of each of {b} images"
-            raise SaevError(f"where must be a mask of {asked}, got one of shape {tuple(self.where.shape)}")
+            raise SaevError(f"where must be a mask of {asked}, got one of shape {tuple(mask.shape)}")
         whole = torch.zeros(images, n_tokens, dtype=torch.bool)
-        whole[:, first:] = self.where.reshape(images, n_patches)
+        whole[:, first:] = mask.reshape(images, n_patches)
         return whole[:, positions]
 
 
@@ -132,13 +132,13 @@ def becomes(f_bt: Tensor, code: Code) -> Tensor:
 
 def _layer(sae: SAE, found: Anatomy, layer: int | None) -> int:
     origin = sae.origin
-    if layer is None and origin is None:
-        raise SaevError("layer must be given, since this SAE does not know of which layer it is")
-    if layer is None:
-        return origin.layer
-    if origin is not None and found.layer_index(layer) != origin.layer:
+    if origin is None:
+        if layer is None:
+            raise SaevError("layer must be given, since this SAE does not know of which layer it is")
+        return layer
+    if layer is not None and found.layer_index(layer) != origin.layer:
         raise SaevError(f"layer must be {origin.layer}, whose tokens the SAE was trained on, got {layer!r}")
-    return layer
+    return origin.layer
 
 
 def _kinds(sae: SAE, found: Anatomy, kinds: Sequence[str] | None) -> tuple[str, ...]:

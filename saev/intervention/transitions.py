@@ -66,7 +66,8 @@ def answers(change: Change) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     else:
         before_nu, after_nu = change.before_nuc.argmax(-1), change.after_nuc.argmax(-1)
         truth_nu = change.truth_nu
-    return tuple(of[labelled_nu].numpy() for of in (truth_nu, before_nu, after_nu))
+    true_m, before_m, after_m = (of[labelled_nu].numpy() for of in (truth_nu, before_nu, after_nu))
+    return true_m, before_m, after_m
 
 
 def transitions(change: Change, classes: tuple[str, ...]) -> Transitions:

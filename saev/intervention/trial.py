@@ -122,10 +122,10 @@ class Trial:
     @lru_cache(maxsize=4)  # noqa: B019 (every control asks for the edit that it is matched to)
     def edit(self, latents: tuple[int, ...], kind: str, strength: float) -> Edit:
         """The edit of these latents on every token."""
-        latents, setup = list(latents), self.setup
-        f_btk = setup.codes(latents)
-        maximum_k = torch.from_numpy(setup.train.maximum[latents])
-        return edit_latents(setup.sae, latents, f_btk, EDITS[kind](f_btk, strength, maximum_k))
+        of, setup = list(latents), self.setup
+        f_btk = setup.codes(of)
+        maximum_k = torch.from_numpy(setup.train.maximum[of])
+        return edit_latents(setup.sae, of, f_btk, EDITS[kind](f_btk, strength, maximum_k))
 
     def scene(self, fires_bt: Tensor) -> Scene:
         """What the places of an edit depend on."""

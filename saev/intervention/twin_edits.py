@@ -195,9 +195,8 @@ def against(
         mean_m = (length_mt * inside_mt).sum(1) / inside_mt.sum(1)
         length_mt = mean_m[:, None].expand_as(length_mt)
     nowhere = torch.zeros(like_mtd.shape[-1])
-    direction_md = torch.stack(
-        [nowhere if directions[name] is None else directions[name] for name in twins.attribute_m]
-    )
+    given = (directions[name] for name in twins.attribute_m)
+    direction_md = torch.stack([nowhere if of is None else of for of in given])
     return -length_mt[..., None] * direction_md[:, None]
 
 

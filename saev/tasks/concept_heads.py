@@ -53,7 +53,7 @@ def _reads(backbone: Backbone, store: Store, options: TaskOptions) -> str:
 def _draw(truth_iuc: np.ndarray, options: TaskOptions, seed: int) -> dict[int, np.ndarray]:
     """Images to fit to, in order, and which units of each of which something is known."""
     rng = np.random.default_rng(seed)
-    known_iu = (truth_iuc >= 0).any(2)
+    known_iu = np.any(truth_iuc >= 0, axis=2)
     images = np.flatnonzero(known_iu.any(1))
     most = options.max_images if known_iu.shape[1] > 1 else options.per_class * truth_iuc.shape[2]
     drawn = {}

@@ -78,6 +78,9 @@ class Task(nn.Module):
         origin: the backbone whose final tokens it reads, and the data that it was fitted to.
     """
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(
         self,
         linear: tuple[Tensor, Tensor],
