@@ -1,7 +1,7 @@
 """The sparse autoencoder, and what an architecture has to say to make it one."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,9 @@ from saev.sae.kernels.certified import scores
 from saev.sae.kernels.rough import rough_product
 from saev.sae.kernels.scores import Scores
 from saev.sae.kernels.sparse import Codes, Pairs, bag, offsets_of
+
+if TYPE_CHECKING:  # stores come with zarr, and an SAE by itself needs none
+    from saev.activations import Origin
 
 
 class SAE(nn.Module):
@@ -40,6 +43,13 @@ class SAE(nn.Module):
     Attributes:
         origin: the identity of the activations that it was trained on (saev.activations.origin), where known.
     """
+
+    mean: Tensor
+    scale: Tensor
+    origin: "Origin | None"
+    if TYPE_CHECKING:  # it has no submodules: what an architecture adds are parameters and buffers
+
+        def __getattr__(self, name: str) -> Tensor: ...
 
     def __init__(
         self,

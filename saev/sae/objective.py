@@ -34,7 +34,7 @@ from saev.sae.kernels.selection import group_by_prefix, select_topk
 from saev.sae.kernels.shards import count_shards, local_width, sum_shards
 from saev.sae.kernels.sparse import Pairs, decoder_product, encoder_product
 from saev.sae.model import SAE
-from saev.sae.trained import Step
+from saev.sae.trained import Step, trained
 
 ALL_PAIRS_ABOVE = 0.1
 """Share of active latents above which dense products are quicker. (At 384 x 1024 to 4096 on 2 cores the
@@ -65,7 +65,7 @@ def objective(
         step: number of the step, for random prefixes and tokens.
         dead: (s,) bool, the latents that AuxK revives.
     """
-    architecture, z_nd = sae.architecture, sae.normalise(x_nd)
+    architecture, z_nd = trained(sae), sae.normalise(x_nd)
     scores = sae.scores(z_nd)
     parts = _parts(sae, scores, progress, architecture.widths(step))
     pre = parts.pre_activations(sae, z_nd)
@@ -84,8 +84,7 @@ def objective(
     if gate is not None:
         by_gate = parts.reconstructions(gate, sae.W_dec.detach()).sum(1) + b_dec.detach()
         loss = loss + (z_nd - sum_shards(by_gate, sae.shards)).square().mean()
-    n_dead = int(count_shards(dead.sum(), sae.shards)) if architecture.aux_k and dead is not None else 0
-    if n_dead:
+    if architecture.aux_k and dead is not None and (n_dead := int(count_shards(dead.sum(), sae.shards))):
         residual_nd = (z_nd - z_hat_npd[:, -1]).detach()
         k = min(architecture.aux_k, ceil(architecture.aux_share * n_dead))
         revived = _auxiliary(sae, z_nd, scores, residual_nd, (dead, k), step)
@@ -122,7 +121,7 @@ def drawn_tokens(sae: SAE, n: int, step: int) -> tuple[Tensor, float]:
     """
     rank, world = (distributed.rank(), distributed.world()) if sae.shards == 1 else (0, 1)
     order = torch.randperm(n * world, generator=torch.Generator().manual_seed(step))
-    chosen = order[: max(1, round(sae.architecture.aux_tokens * n * world))]
+    chosen = order[: max(1, round(trained(sae).aux_tokens * n * world))]
     here = chosen[chosen % world == rank] // world
     return here.sort().values.to(sae.W_dec.device), len(chosen) / world
 
@@ -130,8 +129,9 @@ def drawn_tokens(sae: SAE, n: int, step: int) -> tuple[Tensor, float]:
 def _parts(sae: SAE, scores: Scores, progress: float, widths: tuple[int, ...]) -> "_Selected | _All":
     """The pairs that the architecture selects, or all of them where those are many and `values` allows it."""
     widths = tuple(local_width(width, sae.shard, sae.shards) for width in widths)
-    pairs = sae.architecture.select_training(sae, scores, progress)
-    if len(pairs.latents) > ALL_PAIRS_ABOVE * scores.n * scores.s and not sae.architecture.competitive:
+    architecture = trained(sae)
+    pairs = architecture.select_training(sae, scores, progress)
+    if len(pairs.latents) > ALL_PAIRS_ABOVE * scores.n * scores.s and not architecture.competitive:
         return _All(widths)
     return _Selected(group_by_prefix(pairs, widths) if len(widths) > 1 else pairs, len(widths))
 

@@ -20,7 +20,7 @@ from saev.sae.model import SAE, Architecture
 
 SOFT = 0.8
 """The least cosine of a softly frozen decoder row with where it started, as in arXiv 2602.14111."""
-_HELD = {"decoder": ("W_dec",), "encoder": ("W_enc_sd", "b_enc")}
+_HELD = {None: (), "decoder": ("W_dec",), "encoder": ("W_enc_sd", "b_enc"), "soft": ()}
 
 
 class Step(NamedTuple):
@@ -109,7 +109,7 @@ class Trained(Architecture):
         if self.data_init:
             data = F.normalize(z_md[sae.shard :: sae.shards], dim=1)
             sae.point(F.normalize(torch.lerp(sae.W_dec.detach(), data, self.data_init), dim=1))
-        for name in _HELD.get(self.frozen, ()):
+        for name in _HELD[self.frozen]:
             getattr(sae, name).requires_grad_(False)
         if self.frozen == "soft":  # not saved: a run that is continued starts from the same directions
             sae.register_buffer("start", sae.W_dec.detach().clone(), persistent=False)
@@ -139,6 +139,17 @@ class Trained(Architecture):
             sae.W_dec.div_(torch.linalg.vector_norm(sae.W_dec, dim=1, keepdim=True))
         if self.frozen == "soft":
             keep_near(sae.W_dec, sae.start)
+
+
+def trained(sae: SAE) -> Trained:
+    """The architecture of an SAE that is being trained.
+
+    Raises:
+        TypeError: it is a baseline's.
+    """
+    if not isinstance(sae.architecture, Trained):
+        raise TypeError(f"{type(sae.architecture).__name__} is not trained by gradients")
+    return sae.architecture
 
 
 def keep_near(rows_sd: Tensor, start_sd: Tensor) -> None:

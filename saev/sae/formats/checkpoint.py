@@ -4,6 +4,7 @@ import json
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,6 +14,9 @@ from saev.files import digest, write_by, write_json
 from saev.outputs import new_directory
 from saev.sae.formats.hub import local, upload
 from saev.sae.model import SAE, Architecture
+
+if TYPE_CHECKING:  # stores come with zarr, and an SAE by itself needs none
+    from saev.activations import Origin
 
 SCHEMA = 3
 """1 had no `sha256`; 2 said in which precision it was trained. Both are still read."""
@@ -161,7 +165,7 @@ def architectures() -> dict[str, type[Architecture]]:
     return {kind.__name__: kind for kind in kinds if not kind.__name__.startswith("_")}
 
 
-def _origin(config: dict) -> tuple | None:
+def _origin(config: dict) -> "Origin | None":
     if "origin" not in config:
         return None
     # Late, because stores come with it (zarr), and an SAE by itself needs none.

@@ -62,9 +62,10 @@ def load_dictionary_learning(source: str | Path, *, threshold: float | None = No
     """
     folder = local(source, [CONFIG, WEIGHTS])
     file, weights = need(folder, CONFIG), need(folder, WEIGHTS)
-    config, tensors = read_config(file).get("trainer"), read_tensors(weights)
+    said, tensors = read_config(file).get("trainer"), read_tensors(weights)
+    config = said if isinstance(said, dict) else {}
+    kind = config.get("dict_class")
     with within(file):
-        kind = config.get("dict_class") if isinstance(config, dict) else None
         if kind not in [*_LAYOUTS]:
             raise SaevError(f"trainer.dict_class is {kind!r}; read are {', '.join(_LAYOUTS)}")
     layout = _LAYOUTS[kind]

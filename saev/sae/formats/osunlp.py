@@ -64,13 +64,14 @@ def load_osunlp(
         tensors = rename(tensors, names)
         d, s = tensors["b_dec"].numel(), tensors["b_enc"].numel()
         check_said(header.get("cfg", header), d_vit=d, d_model=d, d_sae=s)
-        if old and mean is None:
-            raise SaevError(
-                "it was trained on normalised activations, and does not hold the constants: give mean and "
-                "scale of its data, or mean=0 if it was trained without"
-            )
-        if scale is None and old and not _is_zero(mean):
-            raise SaevError("mean is given without its scale")
+        if old:
+            if mean is None:
+                raise SaevError(
+                    "it was trained on normalised activations, and does not hold the constants: give mean "
+                    "and scale of its data, or mean=0 if it was trained without"
+                )
+            if scale is None and not _is_zero(mean):
+                raise SaevError("mean is given without its scale")
         return assemble(
             _architecture(name, options, s),
             tensors,

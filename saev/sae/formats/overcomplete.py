@@ -116,12 +116,12 @@ def _archetypes(tensors: dict[str, Tensor]) -> Tensor:
 
 
 def _take(tensors: dict[str, Tensor], *names: str) -> dict[str, Tensor]:
-    kept = {name: tensors.pop(f"dictionary.{name}", None) for name in names}
-    for name, value in kept.items():
-        if value is None:
+    kept = {name: tensors.pop(theirs) for name in names if (theirs := f"dictionary.{name}") in tensors}
+    for name in names:
+        if name not in kept:
             raise SaevError(f"no tensor dictionary.{name}; found {', '.join(tensors)}")
-        if value.ndim != (0 if name == "multiplier" else 2):
-            raise SaevError(f"dictionary.{name} has shape {tuple(value.shape)}")
+        if kept[name].ndim != (0 if name == "multiplier" else 2):
+            raise SaevError(f"dictionary.{name} has shape {tuple(kept[name].shape)}")
     return {name: value.float() for name, value in kept.items()}
 
 
@@ -131,9 +131,10 @@ def _fold_norm(tensors: dict[str, Tensor]) -> None:
     weight, bias = (tensors.get(f"encoder.final_block.0.{name}") for name in ("weight", "bias"))
     if weight is None or weight.ndim != 2 or bias is None or f"{prefix}running_var" not in tensors:
         return
-    norm = {name: tensors.pop(prefix + name, None) for name in (*_NORM, "num_batches_tracked")}
+    there = [name for name in (*_NORM, "num_batches_tracked") if prefix + name in tensors]
+    norm = {name: tensors.pop(prefix + name) for name in there}
     for name in _NORM:
-        if norm[name] is None or not norm[name].shape == bias.shape == weight[:, 0].shape:
+        if name not in norm or not norm[name].shape == bias.shape == weight[:, 0].shape:
             raise SaevError(f"{prefix}{name} is missing, or not of shape {tuple(bias.shape)}")
     norm = {name: norm[name].float() for name in _NORM}
     gain = norm["weight"] / (norm["running_var"] + 1e-5).sqrt()

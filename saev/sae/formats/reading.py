@@ -98,7 +98,7 @@ def rename(tensors: dict[str, Tensor], names: dict[str, str]) -> dict[str, Tenso
     }
 
 
-def check_said(config: dict, **found: int) -> None:
+def check_said(config: dict, **found: object) -> None:
     """Raise SaevError where the config tells another size than that of the tensors."""
     for key, size in found.items():
         if config.get(key, size) != size:

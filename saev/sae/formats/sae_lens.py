@@ -57,7 +57,8 @@ def save_sae_lens(sae: SAE, path: str | Path, **metadata: object) -> None:
     """
     from safetensors.torch import save_file
 
-    kind = type(sae.architecture)  # a subclass may have another formula
+    architecture = sae.architecture
+    kind = type(architecture)  # a subclass may have another formula
     if kind not in _WRITTEN:
         known = ", ".join(each.__name__ for each in _WRITTEN)
         raise SaevError(f"{path}: SAELens' format is written for {known}, not {kind.__name__}")
@@ -80,8 +81,8 @@ def save_sae_lens(sae: SAE, path: str | Path, **metadata: object) -> None:
         "reshape_activations": "none",
         "metadata": {"sae_lens_version": VERSION, **metadata},
     }
-    if kind is TopK:
-        config |= {"k": sae.architecture.k, "rescale_acts_by_decoder_norm": False}
+    if isinstance(architecture, TopK):
+        config |= {"k": architecture.k, "rescale_acts_by_decoder_norm": False}
     elif kind is BatchTopK:
         tensors["threshold"] = sae.threshold.clamp(min=0).expand(sae.d_sae)
     elif kind is JumpReLU:

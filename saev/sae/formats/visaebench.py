@@ -50,7 +50,7 @@ def load_visaebench(
     folder = local(source, [*CONFIGS, *WEIGHTS])
     file, weights = need(folder, *CONFIGS), need(folder, *WEIGHTS)
     config, tensors = read_config(file), read_tensors(weights)
-    running = tensors.pop("_running_threshold", None)
+    running, own = tensors.pop("_running_threshold", None), {}
     with within(file):
         kind = next(
             (config[key] for key in ("activation", "sae_type", "architecture") if key in config), None
@@ -63,15 +63,14 @@ def load_visaebench(
             said = config.get("threshold")
             if said is not None:
                 check_number("threshold", said, low=-torch.inf)
-            running = just_below(batch_threshold(running if said is None else said, threshold))
+            found = batch_threshold(running if said is None else said, threshold)
+            own = {"threshold": just_below(found)}
         else:
             no_threshold(threshold, kind)
     with within(weights):
-        tensors = _by_our_names(tensors, jumps=kind == "jumprelu")
+        tensors = _by_our_names(tensors, jumps=kind == "jumprelu") | own
         d, s = tensors["b_dec"].numel(), tensors["b_enc"].numel()
         check_said(config, input_dim=d, d_model=d, hidden_dim=s, dict_size=s)
-        if kind == "batchtopk":
-            tensors["threshold"] = running
         architecture = _KINDS[kind](d_sae=s, **({} if kind == "jumprelu" else {"k": config["k"]}))
         return assemble(architecture, tensors, subtracts_b_dec=False, mean=mean, scale=scale)
 

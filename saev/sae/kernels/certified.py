@@ -53,7 +53,8 @@ class Certified:
     """
 
     def __init__(self, z_nd: Tensor, W_sd: Tensor, bias_s: Tensor, rough: Rough):
-        self.z_nd, self.W_sd, self.bias_s, self.rough = z_nd, W_sd, bias_s, rough
+        self.z_nd, self.W_sd, self.bias_s = z_nd, W_sd, bias_s
+        self.rough: Rough = rough
         self.n, self.s = len(z_nd), len(W_sd)
         self.unproven = 0
 

@@ -125,7 +125,9 @@ class Int8:
         """Some tokens after the other, and their (c, s) rough values."""
         out = torch.empty(min(CHUNK, len(self.q)), self.Q.shape[1], dtype=torch.int32)
         for rows in _chunks(len(self.q)):
-            yield rows, torch._int_mm(self.q[rows], self.Q, out=out[: rows.stop - rows.start])
+            # torch has no public product of integers.
+            multiply = torch._int_mm  # pyright: ignore[reportPrivateImportUsage]
+            yield rows, multiply(self.q[rows], self.Q, out=out[: rows.stop - rows.start])
 
 
 PRODUCTS = {"bf16": Bf16, "int8": Int8}
@@ -149,7 +151,7 @@ def rough_product(precision: str, device: torch.device | str) -> Rough | None:
         return "bf16" if use_bf16("auto", device) else None
     if precision == "int8" and not on_cpu:
         raise SaevError(f"precision int8 is for the CPU, not for {device}; take auto, fp32 or bf16")
-    return None if precision == "fp32" else precision
+    return precision if precision in ("bf16", "int8") else None
 
 
 def _dither(n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
