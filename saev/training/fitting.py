@@ -77,35 +77,35 @@ def fit(
             f"{tokens.path}: layer {tokens.layer} has scale {scale}: its activations are all alike, or NaN"
         )
     if machine.parallel == "latents":
-        _check_divisible({name: member.architecture for name, member in named.items()})
+        _check_divisible({name: architecture for name, (architecture, _) in named.items()})
     options = options.for_vectors(tokens.n_vectors)
-    for name, member in named.items():
-        _check_fits(name, member.architecture, len(mean), options.batch_size, machine)
+    for name, (architecture, _) in named.items():
+        _check_fits(name, architecture, len(mean), options.batch_size, machine)
     loop = Loop(options, machine, working)
 
-    def start(member: Member, **shard: tuple[int, int]) -> SAE:
-        at = torch.from_numpy(mean), scale
-        sae = SAE(member.architecture, *at, seed=member.seed, precision=options.precision, **shard)
-        initialise(sae, tokens, options.window, member.seed)
+    def start(name: str, shard: tuple[int, int] = (0, 1)) -> SAE:
+        (architecture, own_seed), at = named[name], (torch.from_numpy(mean), scale)
+        sae = SAE(architecture, *at, seed=own_seed, precision=options.precision, shard=shard)
+        initialise(sae, tokens, options.window, own_seed)
         return sae
 
     trained = {
-        name: start(member, shard=loop.shard)
-        for name, member in named.items()
-        if isinstance(member.architecture, Trained)
+        name: start(name, loop.shard)
+        for name, (architecture, _) in named.items()
+        if isinstance(architecture, Trained)
     }
     stream = partial(
         ActivationStream, tokens, batch_size=options.batch_size, window=options.window, seed=seed
     )
     if trained and (repeats := options.repeats(tokens.n_vectors)) > REPEATS:
-        say(f"train: {options.steps:,} steps see every token {repeats:,.0f} times; fewer would do")
+        say(f"train: {options.n_steps:,} steps see every token {repeats:,.0f} times; fewer would do")
     curves = loop.run(trained, stream) if trained else {}
     trained = {name: join_shards(sae) for name, sae in trained.items()}
     if not loop.is_first:
         return {}
     fitted = {}
-    for name, member in named.items():
-        sae = trained[name] if name in trained else start(member)
+    for name in named:
+        sae = trained[name] if name in trained else start(name)
         sae.origin = tokens.origin
         fitted[name] = Fitted(sae.eval().requires_grad_(False), curves.get(name, []))
     return fitted
@@ -127,11 +127,13 @@ def initialise(sae: SAE, tokens: Tokens, window: int, seed: int) -> None:
     architecture.initialise(sae, z_md, seed)
 
 
-def _by_name(members: Sequence[Member] | Mapping[str, Architecture], seed: int) -> dict[str, Member]:
-    """The members, each with a seed."""
+def _by_name(
+    members: Sequence[Member] | Mapping[str, Architecture], seed: int
+) -> dict[str, tuple[Architecture, int]]:
+    """The members' architectures, each with a seed."""
     listed = starmap(Member, members.items()) if isinstance(members, Mapping) else members
     full = [Member(*member) for member in listed]
-    named = {m.name: m if m.seed is not None else m._replace(seed=seed) for m in full}
+    named = {m.name: (m.architecture, seed if m.seed is None else m.seed) for m in full}
     if len(named) < len(full):
         names = ", ".join(member.name for member in full)
         raise SaevError(f"training: every member needs a name of its own, got {names}")

@@ -92,6 +92,9 @@ class Loop:
 class _Batches(lightning.LightningDataModule):
     """The stream, started where the trainer stands: batch t depends on t alone, so that resume is exact."""
 
+    trainer: lightning.Trainer
+    """By Lightning, before it asks for batches."""
+
     def __init__(self, stream: Callable[..., IterableDataset], part: tuple[int, int]):
         super().__init__()
         self.stream, self.part = stream, part

@@ -6,6 +6,7 @@ import torch
 from torch.optim import Adam, Muon, Optimizer
 
 from saev.sae.model import SAE
+from saev.sae.trained import trained
 
 
 def adam_and_muon(saes: Sequence[SAE]) -> Optimizer:
@@ -17,15 +18,15 @@ def adam_and_muon(saes: Sequence[SAE]) -> Optimizer:
     """
     adam, muon = [], []
     for sae in saes:
-        lr = sae.architecture.lr
+        architecture = trained(sae)
         learnt = [p for p in sae.parameters() if p.requires_grad]  # not what is frozen
-        matrices = [sae.W_enc_sd, sae.W_dec] if sae.architecture.optimizer == "muon" else []
+        matrices = [sae.W_enc_sd, sae.W_dec] if architecture.optimizer == "muon" else []
         matrices = [matrix for matrix in matrices if matrix.requires_grad]
         rest = [p for p in learnt if all(p is not matrix for matrix in matrices)]
-        adam.append({"params": rest, "lr": lr})
+        adam.append({"params": rest, "lr": architecture.lr})
         if matrices:
-            muon.append({"params": matrices, "lr": lr})
-    parts = [Adam(adam, fused=True)]
+            muon.append({"params": matrices, "lr": architecture.lr})
+    parts: list[Optimizer] = [Adam(adam, fused=True)]
     if muon:
         parts.append(Muon(muon, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
     return parts[0] if len(parts) == 1 else _Together(parts)

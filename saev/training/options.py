@@ -33,6 +33,13 @@ class Training(Options, section="trainer"):
     checkpoint_every: Annotated[int, COUNT] = 200
     """Steps between resumable checkpoints."""
 
+    @property
+    def n_steps(self) -> int:
+        """`steps`, once there is a number of them."""
+        if self.steps is None:
+            raise ValueError("trainer.steps is open; for_vectors gives it a number")
+        return self.steps
+
     def for_vectors(self, n_vectors: int) -> "Training":
         """These options with a number of steps, for a store of so many activation vectors.
 
@@ -50,4 +57,4 @@ class Training(Options, section="trainer"):
 
     def repeats(self, n_vectors: int) -> float:
         """How often each of so many vectors is seen, once there is a number of steps."""
-        return self.steps * self.batch_size / n_vectors
+        return self.n_steps * self.batch_size / n_vectors

@@ -1,6 +1,7 @@
 """The steps of a training: many SAEs as one LightningModule."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import lightning
 import torch
@@ -11,6 +12,7 @@ from saev.machine import distributed
 from saev.sae.kernels.shards import count_shards
 from saev.sae.model import SAE
 from saev.sae.objective import Objective, objective
+from saev.sae.trained import trained
 from saev.training.optimizer import adam_and_muon
 from saev.training.options import Training
 
@@ -25,6 +27,8 @@ class Learner(nn.Module):
         idle: (s,) int64, tokens since each latent last fired, those of all processes.
     """
 
+    idle: Tensor
+
     def __init__(self, name: str, sae: SAE):
         super().__init__()
         self.name, self.sae = name, sae
@@ -33,7 +37,7 @@ class Learner(nn.Module):
     @property
     def dead(self) -> Tensor:
         """(s,) bool: which latents have been silent for more than `dead_after` tokens."""
-        return self.idle > self.sae.architecture.dead_after
+        return self.idle > trained(self.sae).dead_after
 
     def note(self, fired_s: Tensor, n: int) -> None:
         """Tell which latents fired on the step's n tokens of this process."""
@@ -47,11 +51,12 @@ class Learner(nn.Module):
         if sae.shards == 1:
             nn.utils.clip_grad_norm_(sae.parameters(), limit)
             return
+        shared = sae.b_dec.grad
+        assert shared is not None  # b_dec is never frozen
         # All shards have b_dec, each with its part of the gradient.
-        sae.b_dec.grad = distributed.total(sae.b_dec.grad)
-        learnt = [p for p in sae.parameters() if p.requires_grad and p is not sae.b_dec]
-        own = nn.utils.get_total_norm([p.grad for p in learnt])
-        norm = (distributed.total(own.square()) + sae.b_dec.grad.square().sum()).sqrt()
+        sae.b_dec.grad = shared = distributed.total(shared)
+        own = [p.grad for p in sae.parameters() if p.grad is not None and p is not sae.b_dec]
+        norm = (distributed.total(nn.utils.get_total_norm(own).square()) + shared.square().sum()).sqrt()
         nn.utils.clip_grads_with_norm_(sae.parameters(), limit, norm)
 
     def point(self, step: int, result: Objective) -> dict[str, float | str]:
@@ -88,7 +93,8 @@ class SAETraining(lightning.LightningModule):
 
     def __init__(self, saes: Mapping[str, SAE], options: Training):
         super().__init__()
-        self.learners = nn.ModuleList(Learner(name, sae) for name, sae in saes.items())
+        learners = nn.ModuleList(Learner(name, sae) for name, sae in saes.items())
+        self.learners = cast(Sequence[Learner], learners)  # of modules of any kind, to torch
         self.options = options
         self.curves: dict[str, list[dict]] = {name: [] for name in saes}
 
@@ -98,7 +104,7 @@ class SAETraining(lightning.LightningModule):
         return {learner.name: str(learner.sae.architecture) for learner in self.learners}
 
     def training_step(self, x_nd: Tensor, batch_idx: int) -> Tensor:
-        step, steps = self.global_step, self.options.steps
+        step, steps = self.global_step, self.options.n_steps
         losses = []
         for learner in self.learners:
             result = objective(learner.sae, x_nd, step / steps, step, learner.dead)
@@ -117,7 +123,7 @@ class SAETraining(lightning.LightningModule):
 
     def _rate(self, step: int) -> float:
         """Multiplier of the learning rate: linear warm-up, constant, linear decay to 0."""
-        steps = self.options.steps
+        steps = self.options.n_steps
         rise = (step + 1) / max(self.options.warmup * steps, 1)
         fall = (steps - step) / max(self.options.decay * steps, 1)
         return min(1.0, rise, fall)

@@ -3,6 +3,7 @@
 import lightning
 
 from saev.machine.progress import Progress, number
+from saev.training.steps import SAETraining
 
 
 class TrainingProgress(lightning.Callback):
@@ -15,7 +16,7 @@ class TrainingProgress(lightning.Callback):
         self.batch_size = batch_size
         self.progress: Progress | None = None
 
-    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+    def on_train_start(self, trainer: lightning.Trainer, module: SAETraining) -> None:
         first, *others = module.curves
 
         def facts(steps_per_second: float) -> str:
@@ -24,12 +25,11 @@ class TrainingProgress(lightning.Callback):
             return f"{rate} tokens/s, NMSE {last['mse']:.2g}, L0 {number(last['l0'])}{dead}"
 
         what = f"train {first} and {len(others)} more" if others else f"train {first}"
-        self.progress = Progress(
-            what, trainer.limit_train_batches, "steps", done=trainer.global_step, facts=facts
-        )
+        self.progress = Progress(what, module.options.n_steps, "steps", done=trainer.global_step, facts=facts)
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_) -> None:
-        self.progress.update(trainer.global_step)
+        if self.progress is not None:
+            self.progress.update(trainer.global_step)
 
     def on_train_end(self, *_) -> None:
         self._close()
