@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 from saev.checks import check_arguments
 from saev.errors import SaevError
@@ -24,7 +24,7 @@ KINDS = {
 }
 
 
-def build(group: str, options: dict, section: str) -> object:
+def build(group: str, options: dict, section: str) -> Any:
     """The part of a `group` with these options, whose names in messages begin with `section`.
 
     Raises:

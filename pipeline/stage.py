@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -76,7 +76,7 @@ def conf_folder(config_name: str) -> Path:
 
 def plain(node: DictConfig) -> dict:
     """The resolved configuration as plain Python values."""
-    return OmegaConf.to_container(node, resolve=True)
+    return cast(dict, OmegaConf.to_container(node, resolve=True))
 
 
 def read(kind: type[Kind], section: DictConfig | dict) -> Kind:

@@ -1,6 +1,7 @@
 """The results of a study, read and checked."""
 
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from PIL import Image
@@ -20,7 +21,7 @@ class Results:
     def __init__(self, root: str | Path = "."):
         self.root = Path(root)
 
-    def read(self, stage: str, cell: str, file: str):
+    def read(self, stage: str, cell: str, file: str) -> Any:
         """A record of a stage about a cell, or about a store, of the shape that SHAPES gives it."""
         return read_record(self.root / "results" / stage / cell / file, stage)
 
@@ -45,7 +46,7 @@ class Results:
         return [self.picture(stage, cell, f"{name}-{page}.png") for page in range(1, there + 1)]
 
 
-def read_record(path: Path, stage: str, shape: object = None):
+def read_record(path: Path, stage: str, shape: object = None) -> Any:
     """A record of a stage, of the shape given, or else of that which SHAPES gives a file of this name.
 
     Raises:
