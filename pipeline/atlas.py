@@ -105,7 +105,7 @@ def write_cell(out: Path, cell: Cell, options: "AtlasOptions", shelf: Shelf, see
         "name": name,
         **{"data": cfg.data.name, "backbone": cfg.backbone.name, "layer": cfg.layer, "sae": cfg.sae.name},
         "latents": cell.sae.d_sae,
-        "grid": None if pooled else list(tokens.grid),
+        "grid": tokens.grid and list(tokens.grid),
         "concepts": concepts,
         "seeds": cell.seeds,
         "permutations": options.permutations,

@@ -168,19 +168,15 @@ class Cell:
 
         return load_task(f"{self.cfg.head_dir}/concepts", self.store("train"))
 
-    def opened(
-        self, n_images: int, seed: int, split: str = "val", task: "Task | None" = None
-    ) -> "Continuation":
-        """The model, asked its task or another, from the layer on, on images of a split spread over the
+    def opened(self, n_images: int, seed: int, task: "Task", split: str = "val") -> "Continuation":
+        """The model, asked a task, from the layer on, on images of a split spread over the
         classes."""
         from saev.tasks import Continuation
 
         tokens = self.tokens(split)
         tokens.store.check_backbone(self.backbone)
         images = tokens.store.drawn(n_images, seed)
-        return Continuation.from_store(
-            self.backbone, task or self.task, tokens.store, tokens.layer, images, self.machine
-        )
+        return Continuation.from_store(self.backbone, task, tokens.store, tokens.layer, images, self.machine)
 
     def results(self, stage: str) -> Path:
         """The folder of a stage's results."""

@@ -43,7 +43,7 @@ def comparisons(study: dict[str, list], margin: float, seed: int) -> Iterator[di
     """A record of each two cells that differ in one thing, and of each kind of concept that both have."""
     from saev.probing import difference, differences, load_matches
 
-    cells = [dict(zip(AXES, cell, strict=True)) for cell in product(*map(study.get, AXES.values()))]
+    cells = [dict(zip(AXES, cell, strict=True)) for cell in product(*(study[axis] for axis in AXES.values()))]
     for data in study["data"]:
         names = [f"{data}-{cell['backbone']}-L{cell['layer']}-{cell['sae']}" for cell in cells]
         found = [load_matches(Path("data/matches", name, "matches.safetensors")) for name in names]

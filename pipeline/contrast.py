@@ -114,14 +114,15 @@ def grouped(columns: dict[str, list], options: Contrasting) -> "tuple[Groups | N
         )
     if len(names) < 2:
         return None, f"no two values of {options.by} are known of the images"
-    number = {name: i for i, name in enumerate(names)}
+    first, second = names
+    number = {first: 0, second: 1}
     group = [
         number.get(value, -1) if stratum else -1
         for value, stratum in zip(columns["value"], columns["stratum"], strict=True)
     ]
     _, stratum = np.unique(columns["stratum"], return_inverse=True)
     try:
-        return Groups(np.array(group), stratum, np.array(columns["cluster"]), names), ""
+        return Groups(np.array(group), stratum, np.array(columns["cluster"]), (first, second)), ""
     except SaevError as error:
         if options.groups:
             raise

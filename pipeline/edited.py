@@ -47,7 +47,7 @@ def opened(cell: Cell, splits: "Splits", arms: "Iterable[Arm]", images: int, see
 
     return Setup(
         cell.sae,
-        cell.opened(images, seed),
+        cell.opened(images, seed, task_of(cell, "classes")),
         cell.tokens("val"),
         cell.codes("train"),
         cell.codes("val"),
@@ -81,7 +81,8 @@ def known_of(
 
     def attributed(name: str):
         tokens, codes = cell.tokens("train"), cell.codes("train")
-        setup = Setup(cell.sae, cell.opened(images, seed, "train", task), tokens, codes, codes)
+        model = cell.opened(images, seed, task or task_of(cell, "classes"), "train")
+        setup = Setup(cell.sae, model, tokens, codes, codes)
         return mean_attribution(setup, setup.model.task.classes.index(name))
 
     return Known(latents, splits, attributed, seed=seed)

@@ -36,7 +36,7 @@ def main(cfg: DictConfig) -> None:
     cell, options, seed = Cell(cfg), read(Evaluation, cfg.evaluate), check_seed(cfg.seed)
     val, train, device, sae = cell.tokens("val"), cell.tokens("train"), cell.machine.device, cell.sae
     task, results, name = cell.task, cell.results("evaluate"), cfg.sae_dir
-    asked = cell.opened(options.fidelity_images, seed) if task and val.of_model else None
+    asked = cell.opened(options.fidelity_images, seed, task) if task and val.of_model else None
     floors = {f"{cfg.floors_dir}/{floor}": of for floor, of in cell.floors.items()}
     with new_directory(results, RESULTS) as out:
         on_val = measure_reconstruction({name: sae, **floors}, val, device=device)

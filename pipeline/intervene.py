@@ -96,7 +96,7 @@ def main(cfg: DictConfig) -> None:
             best = [trial for name in names for trial in among["best f1"] if trial.name == name]
             shown = list(edited_maps(cell, picture, edited_images(best, maps)))
             words = f"set to {maps.strength:g} x its maximum"
-            save_pages(map_pages(shown, cell.task.classes, words), out, "maps")
+            save_pages(map_pages(shown, setup.model.task.classes, words), out, "maps")
     told = f"{len(arms)} arms on {len(matches)} concepts{absent(arms, outcomes)}"
     say(f"intervene: {reason or told}; in {results}")
 

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -35,7 +36,8 @@ def check_choices(words: list[str]) -> None:
 def check_configuration(cfg: DictConfig, config_name: str) -> None:
     """Raise SaevError for a key that the stage does not know, for one that is missing, for parts that have no
     name, and for places that are none."""
-    composed, own = OmegaConf.to_container(cfg), read_yaml(HOME / f"{config_name}.yaml")
+    composed: Any = OmegaConf.to_container(cfg)
+    own = read_yaml(HOME / f"{config_name}.yaml")
     known = {key: None for key in own if key != "defaults"}
     for entry in own["defaults"]:
         if entry == "paths":

@@ -53,7 +53,9 @@ def openers(cfg: DictConfig) -> "dict[str, Callable[[Uploads], Bench]]":
 def composed(axes: dict[str, list]) -> list[DictConfig]:
     """The configuration of every cell of the grid."""
     cells = []
-    for data, backbone, layer, sae in product(*map(axes.get, ("data", "backbones", "layers", "saes"))):
+    for data, backbone, layer, sae in product(
+        *(axes[axis] for axis in ("data", "backbones", "layers", "saes"))
+    ):
         cfg = compose_again("lab", data=data, backbone=backbone, sae=sae)
         cfg.layer = layer
         cells.append(cfg)

@@ -35,14 +35,16 @@ def put(file: Path, changes: Mapping) -> None:
 
 def _merge(below: CommentedMap, above: Mapping) -> None:
     """Keys of `above` win, section by section, and bring the comments beside and over them."""
-    if getattr(above, "ca", None) and above.ca.comment:
+    if not isinstance(above, CommentedMap):
+        above = CommentedMap(above)  # without comments
+    if above.ca.comment:
         below.ca.comment = above.ca.comment
     for key, value in above.items():
         if isinstance(value, Mapping) and isinstance(below.get(key), Mapping):
             _merge(below[key], value)
             continue
         below[key] = value
-        if key in getattr(getattr(above, "ca", None), "items", {}):
+        if key in above.ca.items:
             below.ca.items[key] = above.ca.items[key]
 
 

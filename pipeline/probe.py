@@ -79,7 +79,7 @@ def main(cfg: DictConfig) -> None:
             if name in asked:
                 metrics = headline(asked[name], matches, options.scores, seed)
                 metrics["linear_probe"] = linear_probe(cell, asked[name].of(*codes), options, seed)
-            told += [f"{metrics['claimed']} of {len(matches)} {name} beat their null"] if matches else []
+                told += [f"{metrics['claimed']} of {len(matches)} {name} beat their null"] if matches else []
             write_json(out / file, metrics)
             shown = [{**match.row(), **tell(match.latent)} for match in matches]
             write_json(out / f"{name}.json", shown)

@@ -47,12 +47,13 @@ def questions(cell: Cell, how: str, ignore: tuple[str, ...]) -> dict[str, Questi
     ignored = ignored_classes(ignore, store.classes, "task.ignore")
     units = "patches" if tokens[0].grid else "tokens"
     if how == "images" or (how == "auto" and store.labelled == "images" and tokens[0].per_image > 1):
-        asked = {"classes": Question(*(classes_of_images(t.store, ignored) for t in tokens), "images")}
+        asked = {"classes": Question(*(classes_of_images(t.store, ignored) for t in tokens), units="images")}
     else:
-        asked = {"classes": Question(*(classes_of_tokens(t, ignored) for t in tokens), units)}
+        asked = {"classes": Question(*(classes_of_tokens(t, ignored) for t in tokens), units=units)}
     found = [described(t.store, t) for t in tokens]
     if None not in found:
-        asked["concepts"] = Question(*found, "images" if store.attrs["described"] == "images" else units)
+        whole = store.attrs["described"] == "images"
+        asked["concepts"] = Question(*found, units="images" if whole else units)
     return asked
 
 

@@ -70,7 +70,7 @@ def expand(words: list[str], folder: Path) -> Iterator[tuple[str, dict]]:
         for combination in product(*values.values()):
             changes = dict(zip(values, combination, strict=True))
             told = "".join(f"-{key}{value}" for key, value in changes.items() if len(values[key]) > 1)
-            name = base + re.sub(r"[^\w-]+", "_", told)  # dots would part the keys of facts.json
+            name = str(base) + re.sub(r"[^\w-]+", "_", told)  # dots would part the keys of facts.json
             yield name, {**options, **changes, "name": name}
 
 

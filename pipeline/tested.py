@@ -1,7 +1,7 @@
 """The test of one hypothesis on its cell of the study."""
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pipeline.cell import Cell
 from pipeline.edited import asked, directions, known_of, task_of
@@ -39,7 +39,7 @@ def selected(cell: Cell, of: "Hypothesis", seed: int) -> tuple[int, ...]:
     found = load_matches(f"{cell.cfg.matches}/matches.safetensors").get(of.task, [])
     matches = {match.name: match.latent for match in found if match.name == of.concept}
     known = known_of(cell, asked(cell, of.task), matches, of.images, seed, task_of(cell, of.task))
-    chosen = dict(SELECTORS[of.selector](known))
+    chosen = dict(SELECTORS[of.selector or "listed"](known))
     if not chosen.get(of.concept):
         raise Untestable(f"no latent was chosen for {of.concept}")
     return chosen[of.concept]
@@ -54,7 +54,7 @@ def _on_recorded(cell: Cell, of: "Hypothesis", latents: tuple[int, ...], seed: i
             f"hypothesis.measure of {of.name} must be reproduced on the sealed split, which is not recorded, "
             f"got {of.measure!r}"
         )
-    model = cell.opened(of.images, seed, task=task_of(cell, of.task))
+    model = cell.opened(of.images, seed, task_of(cell, of.task))
     codes = cell.codes("train"), cell.codes("val")
     along = directions(cell, asked(cell, of.task), seed)
     return of_units(of, Setup(cell.sae, model, cell.tokens("val"), *codes, along), latents, seed)
@@ -73,7 +73,7 @@ def _on_pairs(cell: Cell, of: "Hypothesis", latents: tuple[int, ...], seed: int)
 
 
 @lru_cache(maxsize=1)  # the hypotheses on a concept come one after the other
-def _seen(cell: Cell, concept: str, split: str, n: int) -> "Twins":
+def _seen(cell: Cell, concept: str, split: Literal["val", "sealed"], n: int) -> "Twins":
     """n pairs of scenes of a split, as many as were made for it or not, with the concept and without it."""
     from saev.data import Mosaic
     from saev.data.attributes import ATTRIBUTES
@@ -88,4 +88,4 @@ def _seen(cell: Cell, concept: str, split: str, n: int) -> "Twins":
     pairs = first_pairs(scenes, n, [concept])
     if not pairs:
         raise Untestable(f"nothing that an image could be made without is called {concept}")
-    return see_twins(pairs, cell.backbone, cell.concept_task, cell.tokens("val").layer, cell.machine)
+    return see_twins(pairs, cell.backbone, task_of(cell, "concepts"), cell.tokens("val").layer, cell.machine)

@@ -32,7 +32,7 @@ def main(cfg: DictConfig) -> None:
     for key in ("folder", "ledger", "out"):
         check_path(key, cfg[key])
     study = grid()
-    cells = ["{}-{}-L{}-{}".format(*cell) for cell in product(*map(study.get, AXES))]
+    cells = ["{}-{}-L{}-{}".format(*cell) for cell in product(*(study[axis] for axis in AXES))]
     seed, hypotheses, lines = check_seed(cfg.seed), read_hypotheses(cfg.folder), read_ledger(cfg.ledger)
     found = [evidence_for(of, cells) for of in hypotheses]
     standings = [standing(of, lines) for of in hypotheses]

@@ -35,7 +35,7 @@ def strings(value: object) -> Iterator[str]:
             yield from strings(item)
 
 
-def targets(value: object) -> Iterator[str]:
+def targets(value: dict | list) -> Iterator[str]:
     """Everything that it names as `_target_`."""
     for key, item in value.items() if isinstance(value, dict) else enumerate(value):
         if key == "_target_":

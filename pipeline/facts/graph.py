@@ -53,6 +53,12 @@ class Code:
         file = next(filter(os.path.isfile, files), None)
         return Module(name, file) if file else None
 
+    def _ours(self, name: str) -> Module:
+        """A module of the project, where nothing else can be meant."""
+        if (module := self.module(name)) is None:
+            raise LookupError(f"{name} is no module of the project")
+        return module
+
     def modules(self) -> list[str]:
         """The names of all modules of the project."""
         found = []
@@ -121,22 +127,23 @@ class Code:
 
     def node(self, target: Target) -> Node:
         """A definition; without a name, everything that the module names."""
-        module = self.module(target.module)
+        module = self._ours(target.module)
         if not target.name:
             return self._link(module, Syntax(map(ast.Name, sorted({*module.bound, *module.aliases}))))
         statements = list(dict.fromkeys(module.bound[target.name]))
         methods: dict[str, list[ast.AST]] = {}
         if not self._is_called(module, statements):
-            for method in statements[0].body:
-                free = isinstance(method, Function) and not module.has_own_decorator(method)
-                if free and not method.name.startswith("__"):
+            for method in ast.iter_child_nodes(statements[0]):
+                if not isinstance(method, Function) or module.has_own_decorator(method):
+                    continue
+                if not method.name.startswith("__"):
                     methods.setdefault(method.name, []).append(method)
         syntax = Syntax(statements, without=chain(*methods.values()))
         syntax.attributes |= {name for name, _ in syntax.names if name in methods}  # `__call__ = encode`
         parts = tuple((name, self._link(module, Syntax(methods[name]))) for name in sorted(methods))
         return self._link(module, syntax)._replace(parts=parts)
 
-    def _is_called(self, module: Module | None, statements: list[ast.stmt]) -> bool:
+    def _is_called(self, module: Module, statements: list[ast.stmt]) -> bool:
         """Unless they are one class whose methods nobody calls but reached code, who spells their names."""
         if len(statements) != 1 or not isinstance(statements[0], ast.ClassDef):
             return True
@@ -146,13 +153,13 @@ class Code:
                 if isinstance(found, str):
                     if found not in CALLS_NO_METHOD:
                         return True
-                elif self._is_called(above := self.module(found.module), above.bound.get(found.name, [])):
+                elif self._is_called(above := self._ours(found.module), above.bound.get(found.name, [])):
                     return True
         return any(keyword.arg in ("metaclass", None) for keyword in statements[0].keywords)
 
     def table(self, target: Target) -> Node:
         """A table that is only asked for entries and names; without entries if it is none."""
-        module = self.module(target.module)
+        module = self._ours(target.module)
         entries = sorted(module.table(target.name).items())
         parts = tuple((key, self._link(module, Syntax([value]))) for key, value in entries)
         return Node("", package=root(module.name), parts=parts, is_table=True)
@@ -188,7 +195,10 @@ class Code:
             folders.add(module.folder)
         imports = (*module.imported_by(syntax.imports), *(package.name for package in packages))
         told = (imports, folders, syntax.strings, attributes)
-        return Node(syntax.text, tuple(links), *map(frozenset, told), root(module.name), bool(met & BY_NAME))
+        by_name = bool(met & BY_NAME)
+        return Node(
+            syntax.text, tuple(links), *map(frozenset, told), package=root(module.name), asks_by_name=by_name
+        )
 
 
 def is_full_name(string: str) -> bool:

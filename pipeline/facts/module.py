@@ -4,7 +4,7 @@ import ast
 import os
 from collections.abc import Iterable, Iterator
 from importlib.util import resolve_name
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline.facts.syntax import Function, Import, dotted, is_main, only_binds
 
@@ -98,7 +98,7 @@ class Module:
         found = getattr(statement, "value", None)
         if others or not isinstance(found, ast.Dict):
             return {}
-        keys = [getattr(key, "value", None) for key in found.keys]
+        keys: list[Any] = [getattr(key, "value", None) for key in found.keys]
         functions = (isinstance(v, ast.Lambda) or (dotted(v) and self._is_ours(v)) for v in found.values)
         plain = all(functions) and all(isinstance(key, str) for key in keys)
         return dict(zip(keys, found.values, strict=True)) if plain else {}

@@ -33,26 +33,26 @@ class Syntax:
     def _write(self, node: ast.AST, by_key: bool, within: bool) -> str:
         """The text of a node that is asked `by_key`; or everything `within` it is."""
         kind = type(node)
-        if kind is ast.Constant:
+        if isinstance(node, ast.Constant):
             if type(node.value) is str:
                 self.strings.add(node.value)
             return ascii(node.value)
         if (kind is ast.Name or kind is ast.Attribute) and (name := dotted(node)):
             self.names.add((name, by_key or within))
             return name
-        if kind is ast.Import or kind is ast.ImportFrom:
+        if isinstance(node, Import):
             self.imports.append(node)
             return ""
         if kind is ast.Pass or is_docstring(node) or node in self._without:
             return ""
         asked = None
-        if kind is ast.Attribute:
+        if isinstance(node, ast.Attribute):
             self.attributes.add(node.attr)
-        elif kind is ast.Subscript:
+        elif isinstance(node, ast.Subscript):
             asked = node.value
-        elif kind is ast.Compare and type(node.ops[0]) in (ast.In, ast.NotIn):
+        elif isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn):
             asked = node.comparators[0]
-        elif kind is ast.Raise or (kind is ast.Call and last_name(node.func) in ASKS_FOR_KEYS):
+        elif kind is ast.Raise or (isinstance(node, ast.Call) and last_name(node.func) in ASKS_FOR_KEYS):
             within = True
         nothing = ("", "''") if kind is ast.JoinedStr else ("",)  # 3.12 adds empty strings to format specs
         fields = []
@@ -97,7 +97,7 @@ def is_main(statement: ast.stmt) -> bool:
 def only_binds(statement: ast.stmt) -> bool:
     """An import of names, an assignment to plain names, or a docstring."""
     if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
-        targets = getattr(statement, "targets", None) or [statement.target]
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         plain = ast.Name | ast.Tuple | ast.List | ast.Starred | ast.expr_context
         return all(isinstance(node, plain) for target in targets for node in ast.walk(target))
     if isinstance(statement, Import):

@@ -143,7 +143,7 @@ class Bench:
             raise SaevError("only scenes of the embedded data can be made anew without an attribute")
         self._check_image(of.image)
         scene = self.images.scene(of.image)
-        if of.attribute is None:
+        if of.region is None or of.attribute is None:
             return scene
         if of.region >= len(scene.regions) or of.attribute not in ATTRIBUTES:
             there = f"the scene has regions 0 to {len(scene.regions) - 1} and {', '.join(ATTRIBUTES)}"

@@ -74,7 +74,7 @@ def alike(bench: Bench, subject: Subject, patches: tuple[int, ...], k: int = 8) 
     """What else looks like these patches: the validation images with the token whose codes have the largest
     cosine with the mean code of these patches."""
     mean_s = np.asarray(subject.codes[_rows(bench, patches)].mean(0)).ravel()
-    length = np.linalg.norm(mean_s)
+    length = float(np.linalg.norm(mean_s))
     if not length:
         raise SaevError("no feature fires on these patches; choose others")
     csr = bench.val.csr

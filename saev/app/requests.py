@@ -1,12 +1,15 @@
 """What comes in over HTTP, read with care: everything may be missing, wrong, or far too large."""
 
 import json
+from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
 from saev.app.lane import Gone
 from saev.checks import Options, check_arguments
 from saev.errors import SaevError, first_line
+
+Kind = TypeVar("Kind", bound=Options)
 
 LONGEST = 20_000
 """Characters of a parameter: a list of patches may be long."""
@@ -69,7 +72,7 @@ async def section(request: Request, most: int = 64 * 2**10) -> dict:
     return value
 
 
-def read(kind: type[Options], values: object) -> Options:
+def read(kind: type[Kind], values: Any) -> Kind:
     """The options that a part of a request gives. Raises SaevError for unknown, missing and wrong ones."""
     check_arguments(kind.section, kind, values)
     return kind(**values)

@@ -54,7 +54,9 @@ def write_latents(out: Path, cell: str, of: Latents) -> list[dict]:
         "stability": stability_s,
         **best,
     }
-    value = {name: packed(column.astype(np.float32)) for name, column in columns.items()}
+    value: dict[str, dict | None] = {
+        name: packed(column.astype(np.float32)) for name, column in columns.items()
+    }
     value["concept"] = packed(best["concept"].astype(np.uint16))
     value["top"] = packed(top.astype(np.int32))
     value["at"] = packed(_strongest_tokens(of.strongest)[:, :THUMBNAILS])

@@ -54,7 +54,7 @@ def name_latents(splits: Splits, *, times: int, seed: int) -> Names:
         found = estimate(_sums(val, asked_val, int(s), int(concept_s[s])), ratio, seed=seed, within=(0, 1))
         interval_s[s] = found.low, found.high
     null_s = expected_f1(val, asked_val)[of_latent, here_s]
-    return Names(asked_val.names, concept_s, f1_s, *interval_s.T, null_s, p_s)
+    return Names(asked_val.names, concept_s, f1_s, *interval_s.T, null_s=null_s, p_s=p_s)
 
 
 def expected_f1(codes: Codes, asked: Concepts) -> np.ndarray:

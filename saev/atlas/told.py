@@ -49,7 +49,7 @@ def told_of(
 
 def _numbers(rows: list[str] | None) -> list[list[float]] | None:
     """A map that was written as text, line by line."""
-    return rows and [[float(value) for value in row.split()] for row in rows]
+    return None if rows is None else [[float(value) for value in row.split()] for row in rows]
 
 
 def _some(row: dict, keys: tuple[str, ...]) -> dict:

@@ -39,9 +39,10 @@ def of_units(hypothesis: Hypothesis, setup: Setup, latents: Sequence[int], seed:
     control = Arm(**common, strengths=(hypothesis.strength,), control=hypothesis.control, draws=draws)
     edits = [arm.applied(trial, hypothesis.strength)]
     edits += [control.applied(trial, hypothesis.strength, draw) for draw in range(draws)]
-    if any(edit is None for edit in edits):
+    there = [(edit, len(setup.model)) for edit in edits if edit is not None]
+    if len(there) < len(edits):
         raise _absent(hypothesis)
-    answers = answers_after(setup, ((edit, len(setup.model)) for edit in edits))
+    answers = answers_after(setup, there)
     changes = [change_of(trial, after_nuc) for after_nuc in answers]
     cluster_nu = _clusters(hypothesis, setup)
     target, others = MEASURED[hypothesis.measure]

@@ -3,7 +3,7 @@
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 
@@ -108,11 +108,12 @@ class Hypothesis(Options, section="hypothesis"):
             if self.selector == "listed":
                 raise SaevError("hypothesis.latents must list the latents, got selector 'listed'")
         else:
-            if not self.latents or len(set(self.latents)) < len(self.latents):
+            latents = self.latents or ()
+            if not latents or len(set(latents)) < len(latents):
                 raise SaevError(
-                    f"hypothesis.latents must be a list of latents, each once, got {list(self.latents)}"
+                    f"hypothesis.latents must be a list of latents, each once, got {list(latents)}"
                 )
-            object.__setattr__(self, "latents", tuple(sorted(self.latents)))
+            object.__setattr__(self, "latents", tuple(sorted(latents)))
 
 
 def read_hypotheses(folder: str | Path) -> list[Hypothesis]:
@@ -155,7 +156,7 @@ def _read(file: Path) -> Hypothesis:
         raise SaevError(f"{file}: {error}") from None
 
 
-def _mapping(file: Path) -> object:
+def _mapping(file: Path) -> Any:
     """What a YAML file says. Raises SaevError if it is none, or says anything twice."""
     try:
         text = file.read_bytes()

@@ -191,7 +191,7 @@ def _with_others(test: _Test, others_g2: np.ndarray, margin: float | None, seed:
         return test if margin is None else test._replace(p=None)
     _, high = _shown(others, int((others_g2 != 0).any(1).sum()), LEVEL)
     test = test._replace(others=others.value, others_high=high)
-    if margin is None:
+    if margin is None or test.p is None or test.against is None:
         return test
     return test._replace(
         p=max(test.p, others.p_at_least(margin)), against=min(test.against, others.p_at_most(margin))

@@ -103,9 +103,9 @@ def _agreement(seen: Seen, mine: np.ndarray, of: Match | Chosen, seed: int) -> A
     toggled = [seen.pairs[m].present.regions[seen.pairs[m].region] for m in mine]
     names, cluster = np.unique([region.photograph for region in toggled], return_inverse=True)
 
-    def share(part_m: np.ndarray, whole_m: np.ndarray, *within: float) -> Estimate:
+    def share(part_m: np.ndarray, whole_m: np.ndarray, low: float, high: float) -> Estimate:
         sums = [np.bincount(cluster, of_pair, len(names)) for of_pair in (part_m, whole_m)]
-        return estimate(np.stack(sums, 1), _ratio, seed=seed, within=within)
+        return estimate(np.stack(sums, 1), _ratio, seed=seed, within=(low, high))
 
     agreed = share(agrees_mn[:, 0], np.ones(len(mine)), 0, 1)
     if len(latents) > 1:

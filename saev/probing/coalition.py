@@ -66,7 +66,7 @@ def coalitions(splits: Splits, size: int = 4, candidates: int = 64, *, seed: int
         choosers += [(parts.train_u != f, f1(of_all - by_part[f]).max(0)) for f in range(parts.n)]
     shown = [(asked.truth[asked.known] > 0).sum(0) for asked in (asked_train, asked_val)]
     found = []
-    for c in np.flatnonzero((shown[0] > 0) & (shown[1] > 0)):
+    for c in np.flatnonzero((shown[0] > 0) & (shown[1] > 0)).tolist():
         asked, judged = _only(asked_train, c), _only(asked_val, c)
         named, *of_folds = (
             _grown(train, asked.within(units), _strongest(best_cs[c], live, candidates), size)
@@ -95,7 +95,7 @@ def _grown(codes: Codes, asked: Concepts, latents: np.ndarray, size: int) -> _Gr
     while len(members) < size:
         union = covered + count(few, asked.within(~fires_u))
         f1_st = f1(union)[:, 0].T
-        s, t = np.unravel_index(f1_st.argmax(), f1_st.shape)
+        s, t = map(int, np.unravel_index(f1_st.argmax(), f1_st.shape))
         if reached and f1_st[s, t] <= reached[-1]:
             break
         hits = union.hits_tcs[t, 0, s]  # which are the units of the concept that are covered

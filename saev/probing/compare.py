@@ -19,14 +19,17 @@ class Judged(Protocol):
     @property
     def name(self) -> str:
         """Of the concept."""
+        ...
 
     @property
     def sums_gm(self) -> np.ndarray:
         """(g, 2) of each cluster that it is judged on, what that adds to 2 hits and to fires + members."""
+        ...
 
     @property
     def cluster_g(self) -> np.ndarray:
         """The numbers of these clusters."""
+        ...
 
 
 Side = TypeVar("Side", bound=Judged)
@@ -47,13 +50,11 @@ class Difference(NamedTuple):
     def verdict(self) -> Verdict:
         """What can be said at a false discovery rate of CLAIMED: a concept is *only* in one if its latent
         there beats its null, that of the other does not, and the two differ."""
-        if self.f1.q is not None and self.f1.q <= CLAIMED:
-            where, claimed, other = (
-                ("here", self.here.claimed, self.there.claimed)
-                if self.f1.value > 0
-                else ("there", self.there.claimed, self.here.claimed)
-            )
-            return f"only {where}" if claimed and not other else f"more {where}"
+        value, q = self.f1.value, self.f1.q
+        if value is not None and q is not None and q <= CLAIMED:
+            if value > 0:
+                return "only here" if self.here.claimed and not self.there.claimed else "more here"
+            return "only there" if self.there.claimed and not self.here.claimed else "more there"
         return "alike" if self.alike is not None and self.alike <= CLAIMED else "unsettled"
 
 

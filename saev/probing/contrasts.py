@@ -2,7 +2,7 @@
 labels of whole clusters."""
 
 from math import ceil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
@@ -45,7 +45,7 @@ class Contrast(NamedTuple):
     """Share of the images of a on which it fires."""
     fires_b: np.ndarray
 
-    def rows(self) -> list[dict[str, float | int | None]]:
+    def rows(self) -> list[dict[str, Any]]:
         """A flat record of each latent that was tested, by q and then by how large the effect is."""
         tested = np.flatnonzero(~np.isnan(self.p))
         order = tested[np.lexsort((-np.abs(self.effect[tested]), self.q[tested]))]

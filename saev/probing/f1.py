@@ -52,7 +52,7 @@ def count_parts(
     """
     units, t, s = np.flatnonzero(concepts.known), len(thresholds), codes.d_sae
     csr, truth, part = codes.csr[units], concepts.truth[units], part_u[units]
-    level = np.searchsorted(np.float32(thresholds), csr.data)  # thresholds below the code
+    level = np.searchsorted(np.asarray(thresholds, np.float32), csr.data)  # thresholds below the code
     # One column more, for codes that exceed none.
     columns = np.where(level > 0, csr.indices.astype(np.int64) * t + level - 1, s * t)
     ones = np.ones(len(columns), np.int32)

@@ -92,7 +92,7 @@ def _descended(
 
     def point(at: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         loss, wrong, bend = of_margin(sign * (x @ at))
-        return weight @ loss + ridge @ at**2 / 2, weight * wrong * sign, weight * bend
+        return float(weight @ loss + ridge @ at**2 / 2), weight * wrong * sign, weight * bend
 
     best, pull, bend = point(at)
     for _ in range(100):

@@ -4,7 +4,7 @@ at random and labels laid over the wrong images."""
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class Match:
     name: str
     latent: int
     threshold: float
-    scores: dict[str, object]
+    scores: dict[str, Any]
     """On validation, with what was chosen elsewhere:
 
     f1, low, high        and its 95 % interval over clusters

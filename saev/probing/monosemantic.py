@@ -85,7 +85,7 @@ def monosemanticity(
 def _directions(embeddings_ud: np.ndarray) -> np.ndarray:
     """Of length 1 after the mean is taken off."""
     x_ud = np.asarray(embeddings_ud, np.float64)
-    _check(np.isfinite(x_ud).all(1), "is not finite")
+    _check(np.all(np.isfinite(x_ud), axis=1), "is not finite")
     centred_ud = x_ud - x_ud.mean(0)
     length_u = np.linalg.norm(centred_ud, axis=1)
     _check(length_u > 1e-9 * np.linalg.norm(x_ud, axis=1), "is the mean of all, and so has no direction")

@@ -49,7 +49,7 @@ def encode_pairs(pairs: Sequence[Pair], sight: Sight) -> Seen:
         np.array(of) for of in zip(*(region_patches(of, backbone) for of in pairs), strict=True)
     )
     kept = np.flatnonzero(inside_mt.any(1))
-    pairs = [pairs[m] for m in kept]
+    pairs = [pairs[m] for m in kept.tolist()]
     parts = [scipy.sparse.csr_array((0, s), dtype=np.float32)]
     for start in track(range(0, len(pairs), BATCH), "agreement", len(pairs), "pairs", BATCH):
         images = [image for of in pairs[start : start + BATCH] for image in pictures(of)]
@@ -70,10 +70,9 @@ def region_patches(of: Pair, backbone: Backbone) -> tuple[np.ndarray, np.ndarray
 
 def pictures(of: Pair) -> Iterator[np.ndarray]:
     """The pictures of the three scenes. All but the toggled region is alike, and is rendered once."""
-    present = of.present.render()
+    present, there = of.present.render(), of.present.region_of() == of.region
     yield present.image
     for scene in (of.absent, of.control):
         image, region = present.image.copy(), scene.regions[of.region]
-        there = present.regions.of_pixel == of.region
         np.copyto(image, region.picture(scene.split, scene.shape), where=there[..., None])
         yield image

@@ -32,7 +32,7 @@ def load_matches(path: str | Path) -> dict[str, list[Match]]:
     arrays, facts = load_arrays(path, "probe")
     found = {}
     for kind, rows in facts["matches"].items():
-        cluster_g, sums_cgm = (arrays.get(f"{kind}/{key}", ()) for key in ("cluster_g", "sums_cgm"))
+        cluster_g, sums_cgm = (arrays.get(f"{kind}/{key}", np.empty(0)) for key in ("cluster_g", "sums_cgm"))
         found[kind] = [
             Match(row.pop("name"), row.pop("latent"), row.pop("threshold"), row, sums_gm, cluster_g)
             for row, sums_gm in zip(rows, sums_cgm, strict=True)

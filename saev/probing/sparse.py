@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ class SparseProbe:
     k: int
     latents_fk: np.ndarray
     """The features that each fold reads, those that tell most first."""
-    scores: dict[str, object]
+    scores: dict[str, Any]
     """On validation:
 
     f1, low, high        at a probability of 1/2, and its 95 % interval over clusters
@@ -79,7 +80,7 @@ def _probes(
     drawing: tuple[int, int],
 ) -> list[SparseProbe]:
     """Of the features that `take` has of units of training, and of validation."""
-    (seed, max_units), parts = drawing, folds(*asked, drawing[0])
+    (seed, max_units), parts = drawing, folds(*asked, seed=drawing[0])
     drawn = np.zeros(len(asked[0].known), bool)
     drawn[np.random.default_rng(seed).permutation(np.flatnonzero(asked[0].known))[:max_units]] = True
     asked = [asked[0].within(drawn), asked[1]]

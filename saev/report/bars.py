@@ -1,5 +1,7 @@
 """How well one latent detects each class."""
 
+from collections.abc import Sequence
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -27,8 +29,8 @@ def f1_bars(rows: list[dict], what: str = "classes") -> Figure:
         for y, row in enumerate(drawn):
             if row is not None:
                 _bar(axes, y, row)
-        labels = [row and f"{fit(row['name'], 2.3, 9)}  #{row['latent']}" for row in drawn]
-        axes.set_yticks(range(len(drawn)), [label or "…" for label in labels], fontsize=9)
+        labels = ["…" if row is None else f"{fit(row['name'], 2.3, 9)}  #{row['latent']}" for row in drawn]
+        axes.set_yticks(range(len(drawn)), labels, fontsize=9)
         scores = [row.get(key) or 0 for row in drawn if row for key in ("f1", "high", "f1_train", "shuffled")]
         axes.set(xlabel="F1", xlim=(0, max([0.1, *(1.03 * score for score in scores)])))
         axes.set_ylim(len(drawn) - 0.4, -0.6)
@@ -41,7 +43,7 @@ def f1_bars(rows: list[dict], what: str = "classes") -> Figure:
     return figure
 
 
-def _drawn(rows: list[dict], what: str) -> tuple[list[dict | None], str]:
+def _drawn(rows: list[dict], what: str) -> tuple[Sequence[dict | None], str]:
     """The classes to draw, best first, with a gap where some are left out, and what to call them."""
     found = sum(not by_chance(row) for row in rows)
     told = f"{found} of {len(rows)} {what} have a latent that finds them better than chance"

@@ -62,7 +62,7 @@ def _first_and_last(what: str, points: list[dict], key: str) -> str:
     ends = {name: values[-1] for name, values in _by_sae(points, key).items()}
     if not ends:
         return what
-    low, high = min(ends, key=ends.get), max(ends, key=ends.get)
+    low, high = min(ends, key=ends.__getitem__), max(ends, key=ends.__getitem__)
     if len(ends) == 1:
         return f"{what}: {points[0][key]:.3g} at first, {ends[low]:.3g} in the end"
     name = {end: fit(end, 0.9, 11, "bold") for end in (low, high)}
@@ -136,7 +136,7 @@ def _dense(densities: dict[str, np.ndarray]) -> str:
     }
     if not shares:
         return "How often latents fire"
-    low, high = min(shares, key=shares.get), max(shares, key=shares.get)
+    low, high = min(shares, key=shares.__getitem__), max(shares, key=shares.__getitem__)
     if len(shares) == 1:
         dead = 100 * float((np.asarray(densities[low]) == 0).mean())
         return f"{len(densities[low]):,} latents: {shares[low]:.1f} % dense, {dead:.1f} % dead"

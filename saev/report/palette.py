@@ -25,7 +25,7 @@ def distinct(n: int) -> tuple[str, ...]:
     calm = np.hypot(lab[:, 1], lab[:, 2]) < 0.18
     seen = (lab[:, 0] > 0.38) & (lab[:, 0] < 0.9) & calm
     candidates, lab = candidates[seen], lab[seen]
-    colours = list(COLOURS[:n])
+    colours: list[str] = list(COLOURS[:n])
     taken = oklab(np.array([to_rgb(c) for c in (*COLOURS, "black", "white")]))
     distance = np.linalg.norm(lab[:, None] - taken, axis=-1).min(1)
     while len(colours) < n:
@@ -65,4 +65,4 @@ def lettered(colour: str) -> str:
     rgb = np.array(to_rgb(colour))
     while oklab(rgb)[0] > 0.6:
         rgb = 0.9 * rgb
-    return to_hex(rgb)
+    return to_hex(tuple(rgb))

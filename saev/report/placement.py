@@ -50,7 +50,7 @@ class Words:
         far = np.hypot(*_STEPS[best]) > 9
         label = self._axes.annotate(
             text,
-            xy,
+            (xy[0], xy[1]),
             xytext=_STEPS[best],
             textcoords="offset points",
             ha=("center", "left", "right")[int(np.sign(_STEPS[best][0]))],

@@ -21,7 +21,8 @@ Box = tuple[float, float, float, float]
 class Mark(NamedTuple):
     """What a class is known by on a page."""
 
-    number: int
+    number: int | str
+    """Empty where classes share a colour."""
     colour: str
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -22,7 +22,7 @@ from saev.report.palette import COLOURS
 GREY = "#6b6b6b"
 """Of what is not data: reference lines, notes."""
 
-_STYLE = {
+_STYLE: dict[Any, object] = {
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.titleweight": "bold",

@@ -84,7 +84,7 @@ def doubts(matches: list[dict]) -> dict:
     }
 
 
-def _curve(curves: list[dict], place: str, method: str) -> dict:
+def _curve(curves: list[dict], place: str, method: str | None) -> dict:
     of = (curve for curve in curves if (curve["place"], curve["method"]) == (place, method))
     return next(of, {})
 

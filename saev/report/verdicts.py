@@ -1,5 +1,7 @@
 """Hypotheses and what became of them."""
 
+from typing import Any
+
 from matplotlib.figure import Figure
 
 from saev.report.lettering import fit
@@ -7,7 +9,7 @@ from saev.report.palette import COLOURS, DOUBT
 from saev.report.results import Results
 from saev.report.style import GREY, nothing, styled
 
-LOOKS = {
+LOOKS: dict[str, dict[str, Any]] = {
     "supported": {"color": COLOURS[0], "marker": "o"},
     "refuted": {"color": DOUBT, "marker": "X"},
     "inconclusive": {"color": GREY, "marker": "o", "markerfacecolor": "white"},

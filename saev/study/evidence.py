@@ -1,6 +1,7 @@
 """The records of a cell, by latent. Stages that have not run say nothing."""
 
 from pathlib import Path
+from typing import Any
 
 from saev.atlas import told_of
 from saev.report import Results
@@ -21,7 +22,7 @@ def read_evidence(folder: str | Path, cell: str) -> dict[int, dict]:
         SaevError: a record is damaged.
     """
 
-    def read(stage: str, file: str) -> dict | list:
+    def read(stage: str, file: str) -> Any:
         there = Path(folder, "results", stage, cell, file).is_file()
         return (Results(folder).read(stage, cell, file) if there else None) or {}
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from saev.activations import Store
 from saev.atlas import StoredCodes
@@ -140,7 +141,7 @@ class Study:
         return images
 
 
-def _filled(value: object, known: Mapping[str, object]) -> object:
+def _filled(value: object, known: Mapping[str, object]) -> Any:
     """A value of conf/paths.yaml with what it refers to in the place of `${...}`."""
     if isinstance(value, Mapping):
         return {key: _filled(of, known) for key, of in value.items()}
@@ -153,7 +154,7 @@ def _filled(value: object, known: Mapping[str, object]) -> object:
     return _REFERENCE.sub(referred, str(value))
 
 
-def _build(group: str, package: str, options: dict) -> object:
+def _build(group: str, package: str, options: dict) -> Any:
     """What a group's file names by `_target_`, made of its options. Raises SaevError if it names none."""
     part = find(options.get("_target_"), package)
     if part is None:

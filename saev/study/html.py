@@ -75,6 +75,11 @@ def _picture(pixels: np.ndarray) -> str:
 def _template(name: str) -> "Template":
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    loader, style = PackageLoader("saev.study"), {"trim_blocks": True, "lstrip_blocks": True}
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **style)
+    environment = Environment(
+        loader=PackageLoader("saev.study"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     return environment.get_template(f"{name}.html.j2")

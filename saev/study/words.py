@@ -59,7 +59,7 @@ def _changes(told: dict) -> Iterator[str]:
     """Of the edits of a class on all patches, the strongest, which claims are made of."""
     for name, every in told.get("edits", {}).items():
         rows = [row for row in every if row["place"] == "all"]
-        strongest = max((row["strength"] for row in rows), key=abs, default=None)
+        strongest = max((row["strength"] for row in rows), key=abs, default=0)
         at = {row["method"]: row for row in rows if row["strength"] == strongest}
         if "chosen latent" not in at:
             continue
