@@ -133,10 +133,10 @@ def gather(cell: Cell, options: "AtlasOptions", pooled: bool, seed: int) -> "Lat
 
     name, profile, results = cell.cfg.cell, cell.profile, Results()
     codes = StoredCodes(Path(cell.cfg.codes, "train.safetensors"), cell.sae.digest())
-    shown = [
+    strongest, spread = (
         exemplar_maps(codes, image_sk[:, : options.exemplars], profile.maximum_s, pooled=pooled)
         for image_sk in (profile.strongest_sk, profile.spread_sk)
-    ]
+    )
     matches = {kind: results.read("probe", name, f"{kind}.json") for kind in PROBED}
     outcome, caused = (
         results.read(*file) for file in (("intervene", name, "outcome.json"), ("causes", name, "causes.json"))
@@ -146,14 +146,9 @@ def gather(cell: Cell, options: "AtlasOptions", pooled: bool, seed: int) -> "Lat
     told = told_of(matches, outcome["classes"], caused["causes"], agreed, notes)
     check_numbers(told, cell)
     rows = [of.W_dec.numpy(force=True) for of in (cell.sae, *(cell.floors[seed] for seed in cell.seeds))]
-    return Latents(
-        profile,
-        *shown,
-        named(cell, matches, options.permutations, seed),
-        *twins(rows[0], rows[1:]),
-        told,
-        levels(cell),
-    )
+    twin_se, cosine_se = twins(rows[0], rows[1:])
+    names = named(cell, matches, options.permutations, seed)
+    return Latents(profile, strongest, spread, names, twin_se, cosine_se, told, levels(cell))
 
 
 def named(cell: Cell, matches: dict[str, list[dict]], times: int, seed: int) -> "dict[str, Names]":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from pipeline.cell import Cell
-from pipeline.edited import asked, directions
+from pipeline.edited import asked, directions, scenes_of, task_of
 from pipeline.stage import read, stage
 from saev.checks import check_seed
 
@@ -62,8 +62,8 @@ def seen(cell: Cell, split: str, matches: "list[Match]", n: int) -> "Twins":
     from saev.intervention.counterfactual import see_twins
     from saev.probing.pairs import first_pairs
 
-    pairs = first_pairs(cell.images(split), n, [match.name for match in matches])
-    return see_twins(pairs, cell.backbone, cell.concept_task, cell.tokens("val").layer, cell.machine)
+    pairs = first_pairs(scenes_of(cell, split), n, [match.name for match in matches])
+    return see_twins(pairs, cell.backbone, task_of(cell, "concepts"), cell.tokens("val").layer, cell.machine)
 
 
 def held_against(

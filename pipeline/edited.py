@@ -11,6 +11,7 @@ from saev.errors import SaevError
 from saev.files import read_json
 
 if TYPE_CHECKING:  # torch is loaded by the stage alone
+    from saev.data import Mosaic
     from saev.intervention import Arm, Directions, Known, Rival, Setup
     from saev.intervention.trial import Trial
     from saev.probing import Splits
@@ -25,6 +26,17 @@ def task_of(cell: Cell, of: str) -> "Task":
     if task is None:
         raise Untestable(f"there is no task of {of}: the images have no such labels")
     return task
+
+
+def scenes_of(cell: Cell, split: str) -> "Mosaic":
+    """The images of a split. Raises Untestable if they are no scenes, which can be made anew."""
+    from saev.data import Mosaic
+    from saev.hypotheses import Untestable
+
+    images = cell.images(split)
+    if not isinstance(images, Mosaic):
+        raise Untestable("only concepts of the embedded data can be taken out of an image")
+    return images
 
 
 @cache

@@ -23,13 +23,14 @@ def main(cfg: DictConfig) -> None:
     from saev.machine import distributed
     from saev.machine.progress import say
     from saev.outputs import new_directory
-    from saev.sae import save_sae
+    from saev.sae import Trained, save_sae
     from saev.training import Training, fit, floor
 
     cell, options, seed = Cell(cfg), read(Training, cfg.trainer), check_seed(cfg.seed)
     names, tokens = asked(cell), cell.tokens("train")
     k = active(cell) if names else 0
-    members = [floor(name, cell.sae.architecture, tokens.d, k, seed) for name in names]
+    like = cell.sae.architecture
+    members = [floor(name, like, tokens.d, k, seed) for name in names if isinstance(like, Trained)]
     of = {"sae": cell.sae.digest(), "floors": list(names), "active": k}
     working = scratch_place("floors", {**of, "trainer": plain(cfg.trainer), "seed": seed})
     run = {"options": options, "seed": seed, "machine": cell.machine, "working": working}
@@ -75,7 +76,7 @@ def active(cell: Cell) -> int:
     images, sae = tokens.store.drawn(64, 0), {cell.cfg.sae_dir: cell.sae}
     found = measure_reconstruction(sae, tokens, images=images, device=cell.machine.device)
     (measured,) = found.values()
-    return max(1, round(measured.metrics["l0"]))
+    return max(1, round(measured.metrics["l0"] or 0))
 
 
 if __name__ == "__main__":

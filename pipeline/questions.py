@@ -50,10 +50,9 @@ def questions(cell: Cell, how: str, ignore: tuple[str, ...]) -> dict[str, Questi
         asked = {"classes": Question(*(classes_of_images(t.store, ignored) for t in tokens), units="images")}
     else:
         asked = {"classes": Question(*(classes_of_tokens(t, ignored) for t in tokens), units=units)}
-    found = [described(t.store, t) for t in tokens]
-    if None not in found:
-        whole = store.attrs["described"] == "images"
-        asked["concepts"] = Question(*found, units="images" if whole else units)
+    train, val = (described(t.store, t) for t in tokens)
+    if train is not None and val is not None:
+        asked["concepts"] = Question(train, val, "images" if store.attrs["described"] == "images" else units)
     return asked
 
 

@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.cell import Cell
-from pipeline.edited import asked, directions, known_of, task_of
+from pipeline.edited import asked, directions, known_of, scenes_of, task_of
 from saev.errors import SaevError
 
 if TYPE_CHECKING:  # torch is loaded by the stage alone
@@ -81,9 +81,7 @@ def _seen(cell: Cell, concept: str, split: Literal["val", "sealed"], n: int) -> 
     from saev.intervention.counterfactual import see_twins
     from saev.probing.pairs import first_pairs
 
-    images = cell.images("val")
-    if not isinstance(images, Mosaic):
-        raise Untestable("only concepts of the embedded data can be taken out of an image")
+    images = scenes_of(cell, "val")
     scenes = Mosaic(split=split, n=n * len(ATTRIBUTES), size=images.size, seed=images.seed)
     pairs = first_pairs(scenes, n, [concept])
     if not pairs:

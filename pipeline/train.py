@@ -75,7 +75,11 @@ def train(cell: Cell, options: "Training", seed: int, working: Path) -> None:
     # In our own folder, because this run alone is at work there.
     together = working / fingerprint([place.name for place in places.values()])
     fitted = fit(
-        {name: member.architecture for name, member in members.items()},
+        {
+            name: of
+            for name, member in members.items()
+            if not isinstance(of := member.architecture, Pretrained)
+        },
         cell.tokens("train"),
         options=options,
         seed=seed,

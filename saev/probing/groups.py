@@ -1,7 +1,6 @@
 """Two groups of images, and what in them may be exchanged if the groups say nothing."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, comb, prod
 from typing import NamedTuple
@@ -40,29 +39,33 @@ class Parts(NamedTuple):
         return (slice(start, min(start + step, of)) for start in range(0, of, step))
 
 
-@dataclass(frozen=True)
 class Groups:
     """Two groups of images, what else tells them apart, and which images are not independent.
 
     Each cluster that lies in both groups is a block of two parts, a pair; the other clusters of its stratum
     are one block together. A block with one group only says nothing of their difference and is left out.
+
+    Attributes:
+        group_i: (images,) 0, 1, or -1 where the image is of neither.
+        stratum_i: (images,) any integers: what is compared with its like only (a site, a sex). If left out,
+            all are alike.
+        cluster_i: (images,) any integers: the independent thing that the image is of. If left out, each image
+            is one.
     """
 
-    group_i: np.ndarray
-    """(images,) 0, 1, or -1 where the image is of neither."""
-    stratum_i: np.ndarray | None = None
-    """(images,) any integers: what is compared with its like only (a site, a sex); None: all are alike."""
-    cluster_i: np.ndarray | None = None
-    """(images,) any integers: the independent thing that the image is of; None: each image is one."""
-    names: tuple[str, str] = ("a", "b")
-
-    def __post_init__(self):
-        n = len(self.group_i)
-        for name, otherwise in (("stratum_i", np.zeros(n, int)), ("cluster_i", np.arange(n))):
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, otherwise)
-            got = len(getattr(self, name))
-            if got != n:
+    def __init__(
+        self,
+        group_i: np.ndarray,
+        stratum_i: np.ndarray | None = None,
+        cluster_i: np.ndarray | None = None,
+        names: tuple[str, str] = ("a", "b"),
+    ):
+        n = len(group_i)
+        self.group_i, self.names = group_i, names
+        self.stratum_i = np.zeros(n, int) if stratum_i is None else stratum_i
+        self.cluster_i = np.arange(n) if cluster_i is None else cluster_i
+        for name in ("stratum_i", "cluster_i"):
+            if (got := len(getattr(self, name))) != n:
                 raise SaevError(f"groups: {name} must be of as many images as group_i, {n}, got {got}")
         strange = np.setdiff1d(self.group_i, [-1, 0, 1])
         if len(strange):

@@ -47,6 +47,8 @@ def tradeoff(points: list[dict], curves: list[dict]) -> Figure:
         panels = figure.subplots(lines, columns, sharey=True, squeeze=False)
         for axes in panels.flat[len(places) :]:
             axes.remove()
+        for axes in panels[:, 0]:
+            axes.set_ylabel("target changed")
         panels = dict(zip(places, panels.flat, strict=False))
         for place, axes in panels.items():
             _panel(axes, place, [point for point in measured if point["place"] == place], looks)
@@ -103,9 +105,7 @@ def _panel(axes: Axes, place: str, points: list[dict], looks: dict[str, dict]) -
     percent(axes.xaxis)
     percent(axes.yaxis)
     axes.set_title(fit(f"Edited {PLACES.get(place, place)}", 3.6, 11, "bold"))
-    axes.set(
-        xlabel="others changed", ylabel="target changed" if axes.get_subplotspec().is_first_col() else ""
-    )
+    axes.set_xlabel("others changed")
     if not points:
         axes.text(0.5, 0.5, "nothing was measured here", transform=axes.transAxes, ha="center", color=GREY)
 

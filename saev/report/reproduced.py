@@ -34,6 +34,8 @@ def pairs_plot(record: dict) -> Figure:
         *panels, bars = figure.subplots(1, len(shown) + 1, width_ratios=[*[1] * len(shown), 1.15])
         for axes, method in zip(panels, shown, strict=True):
             _scatter(axes, method, record, looks)
+        for first in panels[:1]:
+            first.set_ylabel("fall of the logit by the edit", fontsize=9)
         _shares(bars, arms)
         figure.suptitle(sentence(arms), x=0.01, ha="left", fontsize=12, weight="bold")
         handles = panels[0].get_legend_handles_labels() if panels else ([], [])
@@ -83,9 +85,6 @@ def _scatter(axes: Axes, method: str, record: dict, looks: dict[str, dict]) -> N
     axes.axvline(0, color=GREY, linewidth=0.6)
     axes.set(xlim=(low, high), ylim=(low, high), title=method.capitalize(), aspect="equal")
     axes.set_xlabel("fall of the logit by the image's change", fontsize=9)
-    axes.set_ylabel(
-        "fall of the logit by the edit" if axes.get_subplotspec().is_first_col() else "", fontsize=9
-    )
 
 
 def _shares(axes: Axes, arms: list[dict]) -> None:
