@@ -8,7 +8,6 @@ answer(bench, subject, Change(...))                    saev.app.changing
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse
@@ -33,15 +32,22 @@ SUBJECTS, PICTURES = 32, 192
 """How many images are kept open (1 MB each for a ViT-B at 224 px), and how many pictures."""
 
 
-class Subject(NamedTuple):
+@dataclass(frozen=True)
+class Subject:
     """An image on the bench."""
 
     address: str
     codes: scipy.sparse.csr_array
     """(t, s) of the tokens that the SAE reads."""
-    model: Continuation | None
-    """The model from the layer on, at this one image; None where there is nothing to ask or to edit."""
-    before_uc: Tensor | None
+
+
+@dataclass(frozen=True)
+class Asked(Subject):
+    """An image that the model is asked about, where there is something to ask and to edit."""
+
+    model: Continuation
+    """From the layer on, at this one image."""
+    before_uc: Tensor
     """Its logits, unedited."""
     truth_u: np.ndarray | None
     """The true class of each unit, IGNORE where unknown; None of an image that nobody has labelled."""
@@ -103,6 +109,9 @@ class Bench:
 
     @cached_property
     def _truth_iu(self) -> np.ndarray:
+        """(images, u) the true classes; of no unit where the model is asked nothing."""
+        if self.task is None:
+            return np.zeros((self.tokens.n_images, 0), int)
         return self.task.truth(self.tokens.store, np.arange(self.tokens.n_images)).numpy()
 
     def check_latent(self, latent: int) -> None:
@@ -161,6 +170,13 @@ class Bench:
         """
         return self._subjects.get(address, lambda: self._open(address, read_address(address)))
 
+    def asked(self, address: str) -> Asked:
+        """The same, and what the model is asked of it. Raises SaevError where nothing can be edited, too."""
+        subject = self.subject(address)
+        if not isinstance(subject, Asked):
+            raise SaevError(f"nothing can be edited here: {self.unable}")
+        return subject
+
     def _open(self, address: str, of: Address) -> Subject:
         store, layer, recorded = self.tokens.store, self.tokens.layer, of == Address(of.image)
         if recorded:
@@ -176,8 +192,8 @@ class Bench:
             with torch.inference_mode():
                 f_ts = self.sae.encode(of_kinds(x_btd, self.backbone, self.tokens.kinds)[0])
             codes = scipy.sparse.csr_array(f_ts.numpy())
-        if self.unable:
-            return Subject(address, codes, None, None, None)
+        if self.task is None or self.unable:
+            return Subject(address, codes)
         model = Continuation(self.backbone, self.task, layer, x_btd, self.machine)
         truth_u = self._truth_iu[of.image] if recorded else None
-        return Subject(address, codes, model, model.logits()[0], truth_u)
+        return Asked(address, codes, model, model.logits()[0], truth_u)

@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 import torch
 from torch import Tensor
 
-from saev.app.bench import Bench, Subject
+from saev.app.bench import Asked, Bench, Subject
 from saev.checks import Options, between, check_choice
 from saev.errors import SaevError
 from saev.intervention.controls import push_along, random_direction, similar_latents
@@ -83,7 +83,7 @@ class Change(Options, section="edit"):
 
     def check(self, bench: Bench) -> None:
         """Raise SaevError for what this cell has not."""
-        if bench.unable:
+        if bench.task is None or bench.unable:
             raise SaevError(f"nothing can be edited here: {bench.unable}")
         for latent in self.latents:
             bench.check_latent(latent)
@@ -108,7 +108,7 @@ class Answer(NamedTuple):
     """The control's latents."""
 
 
-def answer(bench: Bench, subject: Subject, change: Change) -> Answer:
+def answer(bench: Bench, subject: Asked, change: Change) -> Answer:
     """Edit, and do the same with controls. Raises SaevError for what this cell has not."""
     change.check(bench)
     edits, similar = edits_of(bench, subject, change)

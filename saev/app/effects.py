@@ -4,30 +4,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saev.app.bench import Bench, Subject
+from saev.app.bench import Asked, Bench
 from saev.app.changing import Answer
 from saev.data.sample import IGNORE
+from saev.tasks import Task
 
 
-def effects(bench: Bench, subject: Subject, answer: Answer, target: int | None) -> list[dict]:
+def effects(bench: Bench, subject: Asked, answer: Answer, target: int | None) -> list[dict]:
     """One record for each arm, see `effect`."""
-    touched_au = [units_touched(bench, touched_t) for touched_t in answer.touched_at.numpy()]
+    touched_au = [
+        units_touched(bench, subject.model.task, touched_t) for touched_t in answer.touched_at.numpy()
+    ]
     return [
         {"arm": arm, **effect(subject, logits_uc, touched_u, target)}
         for arm, logits_uc, touched_u in zip(answer.arms, answer.logits_auc, touched_au, strict=True)
     ]
 
 
-def units_touched(bench: Bench, touched_t: np.ndarray) -> np.ndarray:
+def units_touched(bench: Bench, task: Task, touched_t: np.ndarray) -> np.ndarray:
     """(u,) bool: which units of the task are themselves edited: patches; an image as a whole is never only
     a bystander."""
-    if not bench.task.decides_patches:
+    if not task.decides_patches:
         return np.array([bool(touched_t.any())])
     rows = bench.row_of_patch
     return np.where(rows >= 0, touched_t[rows], False)
 
 
-def effect(subject: Subject, after_uc: Tensor, touched_u: np.ndarray, target: int | None) -> dict:
+def effect(subject: Asked, after_uc: Tensor, touched_u: np.ndarray, target: int | None) -> dict:
     """Counts of units whose answer changed, and how far probabilities moved.
 
         moved = mean over units of 1/2 sum_c |p_c - p'_c|, the total variation

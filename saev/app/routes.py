@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from saev.app.addresses import Address, read_address, read_patches
 from saev.app.answers import pack
+from saev.app.bench import Asked
 from saev.app.changing import CONTROLS, MOST, PLACES, Change, answer
 from saev.app.effects import effects, labels, probabilities
 from saev.app.guard import Guard
@@ -121,9 +122,9 @@ class Lab:
             bench, of = self.session.bench(cell), read_address(address)
             subject, (told, region_p) = bench.subject(address), regions(bench, of)
             arrays = {"region": region_p}
-            if not bench.unable:
+            if isinstance(subject, Asked):
                 before_auc = subject.before_uc[None]
-                arrays["labels"] = labels(before_auc, len(bench.task.classes))
+                arrays["labels"] = labels(before_auc, len(subject.model.task.classes))
                 arrays["probabilities"] = probabilities(before_auc)
                 truth_u = subject.truth_u
                 arrays["truth"] = np.full(len(before_auc[0]), IGNORE) if truth_u is None else truth_u
@@ -180,11 +181,11 @@ class Lab:
 
         def job() -> bytes:
             bench = self.session.bench(cell)
-            subject = bench.subject(address)
+            subject = bench.asked(address)
             found = answer(bench, subject, change)
             told = effects(bench, subject, found, change.target)
             arrays = {
-                "labels": labels(found.logits_auc, len(bench.task.classes)),
+                "labels": labels(found.logits_auc, len(subject.model.task.classes)),
                 "probabilities": probabilities(found.logits_auc),
             }
             return pack({"effects": told, "similar": found.similar}, arrays)
@@ -202,9 +203,10 @@ class Lab:
             if bench.unable:
                 raise SaevError(f"the model was asked nothing here: {bench.unable}")
             of = Address(image, region, attribute)
-            logits_auc, told = twin(bench, bench.subject(str(image)), of, target)
+            subject = bench.asked(str(image))
+            logits_auc, told = twin(bench, subject, of, target)
             arrays = {
-                "labels": labels(logits_auc, len(bench.task.classes)),
+                "labels": labels(logits_auc, len(subject.model.task.classes)),
                 "probabilities": probabilities(logits_auc),
             }
             return pack({"effects": [told]}, arrays)

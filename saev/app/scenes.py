@@ -4,7 +4,7 @@ import numpy as np
 from torch import Tensor
 
 from saev.app.addresses import Address
-from saev.app.bench import Bench, Subject
+from saev.app.bench import Asked, Bench
 from saev.app.effects import effect
 from saev.data import Mosaic, majority_labels
 from saev.data.attributes import ATTRIBUTES, OF_ITSELF
@@ -29,15 +29,15 @@ def regions(bench: Bench, of: Address) -> tuple[list[dict], np.ndarray]:
     return told, majority_labels(seen, bench.backbone.grid, 0.5)
 
 
-def twin(bench: Bench, subject: Subject, of: Address, target: int | None) -> tuple[Tensor, dict]:
+def twin(bench: Bench, subject: Asked, of: Address, target: int | None) -> tuple[Tensor, dict]:
     """(1, u, c) logits of the toggled scene, and what toggling did to the answers, told as of an edit of the
     region's patches.
 
     Raises:
         SaevError: there is no such scene, region or attribute.
     """
-    after_uc = bench.subject(f"{of.image}.{of.region}.{of.attribute}").before_uc
+    after_uc = bench.asked(f"{of.image}.{of.region}.{of.attribute}").before_uc
     _, region_p = regions(bench, Address(of.image))
-    touched_u = region_p == of.region if bench.task.decides_patches else np.array([True])
+    touched_u = region_p == of.region if subject.model.task.decides_patches else np.array([True])
     told = {"arm": "image", **effect(subject, after_uc, touched_u, target)}
     return after_uc[None], told
