@@ -117,7 +117,7 @@ def planned(options: dict[str, DictConfig], sizes: Sizes, of: tuple, *, first: b
     sae, start = sizes.dictionary(cell, shape.d), Work(starts=1)
     trained = isinstance(cell.architecture, Trained)
     steps = read(Training, cell.cfg.trainer).for_vectors(tokens["train"])
-    once = training(sae, steps.batch_size, steps.steps)
+    once = training(sae, steps.batch_size, steps.n_steps)
     floors = options["floors"].floors
     if floors == "auto":
         floors = FLOORS if trained and has_learnt(cell.cfg.backbone) else ()

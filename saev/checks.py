@@ -80,12 +80,12 @@ class Options:
         TypeError: an annotation is none of the above.
     """
 
-    section: ClassVar[str | None] = None
+    section: ClassVar[str] = ""
     """What stands before the names of its fields in messages."""
 
-    def __init_subclass__(cls, *, section: str | None = None, **kw: object):
+    def __init_subclass__(cls, *, section: str = "", **kw: object):
         super().__init_subclass__(**kw)
-        if section is not None:
+        if section:
             cls.section = section
 
     def __post_init__(self):

@@ -1,4 +1,4 @@
-"""The files that a configuration names: images and weights by their state, what is written by hand by its words."""
+"""What a configuration names: images and weights, known by their state, and notes, by their words."""
 
 import hashlib
 import os
@@ -25,7 +25,7 @@ def state(names: Iterable[str]) -> str | None:
 
 
 def contents(folder: str) -> str:
-    """16 hex digits over names and bytes of a folder's YAML files, which git keeps: clones have their own times."""
+    """16 hex digits over the bytes of the YAML files in a folder; their times differ between clones."""
     words = hashlib.sha256()
     for file in sorted(Path(folder).glob("*.yaml")):
         words.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())

@@ -25,7 +25,7 @@ def grid(file: Path) -> dict[str, list[str]]:
     return found
 
 
-def collect(grid: dict[str, list[str]], home: Path = HOME) -> dict[str, dict]:
+def collect(grid: dict[str, list[str]], home: Path = HOME) -> dict[str, dict | str]:
     """The facts about all cells of the grid; the code is that below `home`."""
     code = Code(str(home))
 

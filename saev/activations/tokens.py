@@ -4,15 +4,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from saev.activations.chunks import read_ahead
 from saev.activations.normalisation import statistics
 from saev.activations.origin import Origin
-from saev.activations.reader import Reader
 from saev.errors import SaevError
+
+if TYPE_CHECKING:
+    from saev.activations.store import Store
 
 
 class Chunk(NamedTuple):
@@ -32,7 +34,7 @@ class Tokens:
         SaevError: on reading, a damaged chunk.
     """
 
-    store: Reader
+    store: "Store"
     layer: int
     """Recorded 0-based block."""
     kinds: tuple[str, ...] = ("patch",)

@@ -19,13 +19,13 @@ class Maybe(NamedTuple):
 
 
 class Unless(NamedTuple):
-    """A record that either gives a `reason` why it holds nothing, or holds all of `record`."""
+    """A record that either gives a `reason`, not "", why it holds nothing, or holds all of `record`."""
 
     record: dict
 
     def of(self, value: object) -> dict:
         """The shape that this value must have."""
-        excused = isinstance(value, dict) and value.get("reason") is not None
+        excused = isinstance(value, dict) and value.get("reason")
         record = {key: Maybe(inner) for key, inner in self.record.items()} if excused else self.record
         return {"reason": Maybe(TEXT), **record}
 
