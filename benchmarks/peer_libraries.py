@@ -6,7 +6,7 @@ nothing to do with SAEs, and would need packages not installed there, is replace
     nnsight                      dictionary_learning: the type of a language model
     overcomplete.models          timm backbones
     overcomplete.visualization   OpenCV, and a matplotlib older than 3.9
-    visaebench.*                 timm backbones, data sets, metrics
+    visaebench.*                 timm backbones, data sets, what runs its metrics
 """
 
 import os
@@ -23,7 +23,6 @@ for irrelevant in (
     "overcomplete.visualization",
     "visaebench.backbones",
     "visaebench.data",
-    "visaebench.metrics",
     "visaebench.metrics.runner",
 ):
     sys.modules[irrelevant] = MagicMock()
