@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from pipeline.cell import Cell, grid
 from pipeline.pictures import seen
-from pipeline.stage import compose_again, stage
+from pipeline.stage import compose_again, stage, typed
 from saev.checks import check_int
 from saev.errors import SaevError
 from saev.files import read_json
@@ -30,9 +30,19 @@ def main(cfg: DictConfig) -> None:
     from saev.machine.progress import say
 
     check_int("port", cfg.port, low=0, high=65535)
+    check_typed()
     session = Session(openers(cfg), Path.cwd())
     say(f"lab: {len(session.cells)} finished cells: {', '.join(session.cells)}; Ctrl-C ends it")
     serve(session, cfg.port, ready=lambda url: print(url, flush=True))
+
+
+def check_typed() -> None:
+    """Raise SaevError for what is told of a cell: there are several, and the grid tells what they are."""
+    for key in typed():
+        if key.partition(".")[0] in ("data", "backbone", "sae", "layer"):
+            raise SaevError(
+                f"{key} is no option of the laboratory, which opens all finished cells of conf/study.yaml"
+            )
 
 
 def openers(cfg: DictConfig) -> "dict[str, Callable[[Uploads], Bench]]":

@@ -2,7 +2,7 @@
 
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from importlib import import_module
 from pathlib import Path
@@ -133,11 +133,11 @@ class Ended(NamedTuple):
 def cases() -> Iterator[Case]:
     """Of every stage: each key with each value, sections that are none, keys that are unknown or missing."""
     for stage, base in BASES.items():
-        yield from _of(stage, base, lambda key: True)
+        yield from cases_of(stage, base)
     for (stage, choice), more in GROUPS.items():
         group = choice.partition("=")[0]
         cell = [o for o in BASES[stage] if not o.startswith((f"{group}.", f"{group}=", "trainer.", "sae."))]
-        yield from _of(stage, [*cell, choice, *more], lambda key, group=group: key.startswith(f"{group}."))
+        yield from cases_of(stage, [*cell, choice, *more], f"{group}.")
 
 
 def later_cases() -> Iterator[Case]:
@@ -155,7 +155,8 @@ def later_cases() -> Iterator[Case]:
                     yield Case(stage, (*base, f"{key}={typed}"), says)
 
 
-def _of(stage: str, base: list[str], wanted: Callable[[str], bool]) -> Iterator[Case]:
+def cases_of(stage: str, base: list[str], own: str = "") -> Iterator[Case]:
+    """Of the keys that begin with `own`."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         leaves, sections = _keys(OmegaConf.to_container(compose(stage, base)))
     present = not ABSENT & set(base)
@@ -163,7 +164,7 @@ def _of(stage: str, base: list[str], wanted: Callable[[str], bool]) -> Iterator[
     def case(change: str, *says: tuple[str, ...], given: list[str] = base) -> Case:
         return Case(stage, (*given, change), says if present else ())
 
-    for key in filter(wanted, leaves):
+    for key in (key for key in leaves if key.startswith(own)):
         for typed, value in VALUES.items():
             if key.split(".")[0] not in WRITTEN or value not in PLACES:
                 yield case(f"{key}={typed}", *_told(key, value), (key, typed))
@@ -171,7 +172,7 @@ def _of(stage: str, base: list[str], wanted: Callable[[str], bool]) -> Iterator[
         # Without the key its default holds, which for pretrained asks the hub for the model's weights.
         default = (("backbone.model: ",),) if key == "backbone.pretrained" else ()
         yield case(f"~{key}", (key.rpartition(".")[2],), *default, given=rest)
-    for section in (section for section in sections if wanted(f"{section}.")):
+    for section in (section for section in sections if f"{section}.".startswith(own)):
         for change in (f"{section}=null", f"{section}=3", f"{section}=abc", f"{section}=[]", f"~{section}"):
             yield case(change, (section,))
         yield case(f"+{section}.nope=1", (f"{section}.nope",))

@@ -1,6 +1,7 @@
 """The laboratory as a command: in the folder of a finished study, in a process of its own."""
 
 import json
+import random
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ from hydra import compose, initialize_config_dir
 
 from saev.app import Session, serve
 from saev.errors import SaevError
+from tests.pipeline.fuzz import attempt, cases_of, fault
 from tests.pipeline.study import LAYER, QUICK, ROOT, SAE, command, digest, environment, run
 
 CELL = "mosaic-tiny-L4-topk"
@@ -69,6 +71,29 @@ def test_a_study_of_which_nothing_is_finished_is_told_in_a_line(tmp_path):
     assert result.stderr.strip().splitlines() == [
         "error: no cell of conf/study.yaml is finished; run make study, or dvc repro"
     ]
+
+
+@pytest.mark.parametrize("option", ["backbone.name=other", "data=folder", "sae.k=3"])
+def test_what_is_told_of_one_cell_is_refused_and_not_ignored(study, option, monkeypatch):
+    monkeypatch.setattr("saev.app.serve", lambda session, port, ready: pytest.fail("it served"))
+    ended = attempt(study, "lab", (option,))
+    assert ended.code == (
+        f"error: {option.partition('=')[0]} is no option of the laboratory, which opens all finished cells of "
+        "conf/study.yaml"
+    )
+
+
+def test_overrides_that_nobody_means(study, monkeypatch):
+    """It serves, or says in one line what is wrong before it does."""
+    served = []
+    monkeypatch.setattr("saev.app.serve", lambda session, port, ready: served.append(session))
+    for folder in ("a_folder", "a_file"):
+        (study / folder).mkdir()
+    own = [c for own in ("machine", "port", "acts", "codes", "cell") for c in cases_of("lab", [], own)]
+    for case in random.Random(0).sample(own, 40):
+        told = fault(case._replace(says=()), attempt(study, *case[:2]))
+        assert told is None, f"{case.overrides}: {told}"
+    assert 0 < len(served) < 40
 
 
 def test_a_port_that_is_taken_is_told_in_a_line():
