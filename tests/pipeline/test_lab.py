@@ -78,8 +78,8 @@ def test_what_is_told_of_one_cell_is_refused_and_not_ignored(study, option, monk
     monkeypatch.setattr("saev.app.serve", lambda session, port, ready: pytest.fail("it served"))
     ended = attempt(study, "lab", (option,))
     assert ended.code == (
-        f"error: {option.partition('=')[0]} is no option of the laboratory, which opens all finished cells of "
-        "conf/study.yaml"
+        f"error: {option.partition('=')[0]} is no option of the laboratory, which opens all finished cells "
+        "of conf/study.yaml"
     )
 
 
