@@ -43,6 +43,9 @@ STAGES = {
 """Every stage that is told of a cell, in order; the atlas is of all cells, here of one."""
 OF_ALL = ("compare", "verdicts", "report")
 """Then those of all cells together."""
+EVERY = STAGES | {stage: [] for stage in OF_ALL}
+TOPS = ("data", "results", "report", "atlas")
+"""Where they leave what they make."""
 
 
 HYPOTHESIS = {

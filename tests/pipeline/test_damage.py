@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.pipeline.study import STAGES, digest, finish, here
+from tests.pipeline.study import STAGES, TOPS, digest, finish, here
 from tests.tally import tally
 
 EDITING = ("causes", "counterfactual", "intervene", "hypotheses")
@@ -34,7 +34,6 @@ READERS = {
     "data/matches": ("causes", "counterfactual", "hypotheses", "compare"),
 }
 """Which stages read what lies where."""
-TOPS = ("results", "report", "data", "atlas")
 CASES = 80
 """Of each."""
 

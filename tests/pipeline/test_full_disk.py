@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.study import OF_ALL, STAGES, digest, disk, finish, run
+from tests.pipeline.study import EVERY, TOPS, digest, disk, finish, run
 from tests.tally import tally
 
 LITTLE = ("summary", "head", "evaluate", "probe", "compare", "hypotheses")
 """Stages that leave little more than a JSON file."""
-PARTS = {**STAGES, **{stage: [] for stage in OF_ALL}}
-TOPS = ("data", "results", "report", "atlas")
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +34,14 @@ def fill(disk: Path, but: int) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", PARTS)
+@pytest.mark.parametrize("stage", EVERY)
 def test_a_full_disk_ends_a_stage_in_one_line(stage, finished, disk):
     expected = digest(finished, *TOPS)
     for top in (*TOPS, "conf"):
         shutil.copytree(finished / top, disk / top)
     for room in (0, 16 * 2**10):
         filler = fill(disk, room)
-        result = run(disk, stage, *PARTS[stage])
+        result = run(disk, stage, *EVERY[stage])
         lines = [line for line in result.stderr.splitlines() if not line.startswith(f"{stage}:")]
         if room and result.returncode == 0:
             assert stage in LITTLE
@@ -53,7 +51,7 @@ def test_a_full_disk_ends_a_stage_in_one_line(stage, finished, disk):
         assert digest(disk, *TOPS) == expected
         assert not [*disk.glob("data/**/*.partial"), *disk.glob("results/**/*.partial")]
         filler.unlink()
-    assert run(disk, stage, *PARTS[stage]).returncode == 0
+    assert run(disk, stage, *EVERY[stage]).returncode == 0
     assert digest(disk, *TOPS) == expected
     assert not any(path.is_file() for path in disk.glob(".scratch/**/*"))
     tally(f"a full disk under {stage}", {"one line, nothing lost, and the same bytes afterwards": 1})

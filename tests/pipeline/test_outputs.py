@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.killing import changes, evenly, killed_before
-from tests.pipeline.study import CELL, OF_ALL, STAGES, STORE, digest, here, write_grid
+from tests.pipeline.study import CELL, OF_ALL, STAGES, STORE, TOPS, digest, here, write_grid
 from tests.tally import tally
 
 OUTPUTS = {
@@ -32,7 +32,6 @@ OUTPUTS = {
     "report": ["report"],
     "atlas": ["atlas"],
 }
-TOPS = ("data", "results", "report", "atlas")
 MOST = 5
 """So many of a stage's file operations are tried, spread evenly: extract has 900, most of them alike."""
 ELSEWHERE = {"extract": ".scratch", "train": ".scratch", "hypotheses": "results", "atlas": "atlas"}
