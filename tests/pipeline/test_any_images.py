@@ -13,10 +13,12 @@ from tests import mixed
 from tests.pipeline.study import LAYER, OF_ALL, QUICK, SAE, STAGES, VIT, here, write_grid
 
 
-def whole(cwd: Path, data: str, *overrides: str, task: tuple[str, ...] = ()) -> Path:
-    """Run every stage on one data set; `task` changes what the model is asked."""
-    common = [f"data={data}", *VIT, *overrides]
-    write_grid(cwd, data=[data])
+def whole(
+    cwd: Path, data: str, *overrides: str, task: tuple[str, ...] = (), vit: tuple[str, ...] = tuple(VIT)
+) -> Path:
+    """Run every stage on one data set; `task` changes what the model is asked, `vit` the model."""
+    common = [f"data={data}", *vit, *overrides]
+    write_grid(cwd, data=[data], backbones=[vit[0].partition("=")[2]])
     here(cwd, "extract", *common, "layers=[4]", "extract.chunk=8")
     here(cwd, "head", *common, *task)
     for stage, options in {
@@ -81,6 +83,20 @@ def test_class_folders_of_every_colour_mode(tmp_path):
     outcome = read(tmp_path, "intervene", "outcome")
     assert outcome["images"] == 20 and len({row["class"] for row in outcome["classes"]}) == 25
     assert len(pictures(tmp_path)) > 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["zero_shot", "retrieval"])
+def test_classes_told_by_words_and_by_likeness(tmp_path, towers, kind):
+    """What a model with a text tower is asked without a fit, by every stage on the way to the report."""
+    root = mixed.class_folders(tmp_path / "set", {"train": 6, "val": 4}, n_classes=5, scale=0.6)
+    tower = ("backbone=open_clip", "backbone.model=study-tower", "backbone.pretrained=null")
+    cwd = whole(tmp_path, "folder", f"data.root={root}", task=(f"task={kind}",), vit=tower)
+    head, outcome = read(cwd, "head", "metrics"), read(cwd, "intervene", "outcome")
+    assert head["units"] == outcome["images"] > 10 and 0 <= head["accuracy"] <= 1
+    assert {point["method"] for point in outcome["points"]} > {"chosen latent"}
+    assert read(cwd, "evaluate", "metrics")["fidelity"]["original"] is not None
+    assert f"{head['units']} validation images" in (cwd / "report/index.html").read_text()
 
 
 @pytest.mark.parametrize("labels", ["none", "one class"])
