@@ -46,8 +46,8 @@ class Training(Options, section="trainer"):
             steps = seen / batch_size,  seen = min(10^8, max(7 n, min(50 n, 1000 batch_size)))
 
         10^8 vectors is the budget of the SAEs of arXiv 2502.06755, less than one pass over ImageNet; 7 passes
-        are what the embedded study needs; a small store is passed over more often, for 1000 steps, but not
-        more than `REPEATS` times, from where on an SAE learns its images by heart.
+        are two more than the embedded study takes; a small store is passed over more often, for 1000 steps,
+        but not more than `REPEATS` times, from where on an SAE learns its images by heart.
         """
         if self.steps is not None:
             return self
