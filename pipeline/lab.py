@@ -31,7 +31,7 @@ def main(cfg: DictConfig) -> None:
 
     check_int("port", cfg.port, low=0, high=65535)
     check_typed()
-    session = Session(openers(cfg), Path.cwd())
+    session = Session(openers(), Path.cwd())
     say(f"lab: {len(session.cells)} finished cells: {', '.join(session.cells)}; Ctrl-C ends it")
     serve(session, cfg.port, ready=lambda url: print(url, flush=True))
 
@@ -45,7 +45,7 @@ def check_typed() -> None:
             )
 
 
-def openers(cfg: DictConfig) -> "dict[str, Callable[[Uploads], Bench]]":
+def openers() -> "dict[str, Callable[[Uploads], Bench]]":
     """What opens each finished cell of the study, by name.
 
     Raises:
