@@ -1,8 +1,17 @@
-"""Models that several studies run on."""
+"""What several files of tests run on: a model, a finished study."""
 
 import json
+from pathlib import Path
 
 import pytest
+
+from tests.pipeline.study import finish
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """A finished study, which is only copied."""
+    return finish(tmp_path_factory.mktemp("finished"))
 
 
 @pytest.fixture(scope="session")

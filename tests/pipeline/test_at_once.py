@@ -5,17 +5,11 @@ Of extract and train, which continue from what they find: test_kill.py.
 
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from tests.pipeline.study import EVERY, TOPS, command, digest, environment, finish
+from tests.pipeline.study import EVERY, TOPS, command, digest, environment
 from tests.tally import tally
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    return finish(tmp_path_factory.mktemp("finished"))
 
 
 @pytest.mark.slow

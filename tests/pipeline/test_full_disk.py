@@ -6,16 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.study import EVERY, TOPS, digest, disk, finish, run
+from tests.pipeline.study import EVERY, TOPS, digest, disk, run
 from tests.tally import tally
 
 LITTLE = ("summary", "head", "evaluate", "probe", "compare", "hypotheses")
 """Stages that leave little more than a JSON file."""
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    return finish(tmp_path_factory.mktemp("finished"))
 
 
 @pytest.fixture(name="disk")
